@@ -1,0 +1,58 @@
+"""`penstock run [SERVICE...]`: services in the foreground, their logs prefixed."""
+
+import asyncio
+import signal
+
+import click
+
+from penstock.cli.endpoints import resolve
+from penstock.cli.errors import NotSo
+from penstock.cli.supervisor import SERVICES, Supervisor
+
+_COLOURS = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green")
+
+
+@click.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE]...", type=click.Choice(list(SERVICES)))
+@click.pass_context
+def run(ctx: click.Context, services: tuple[str, ...]) -> None:
+    """Run services, all of them if none is named, until Ctrl-C.
+
+    One process each. If one dies the rest are stopped. Ctrl-C or SIGTERM drains, a second one kills.
+    """
+    names = [name for name in SERVICES if not services or name in services]
+    ended = asyncio.run(_run(names, resolve(ctx).environment()))
+    if ended is not None:
+        name, code = ended
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise NotSo(f"{name} {how}; the others were stopped")
+
+
+async def _run(names: list[str], environment: dict[str, str]) -> tuple[str, int] | None:
+    """None when stopped as asked, else who died and how."""
+    supervisor = Supervisor(environment, _print)
+    stop = asyncio.Event()
+
+    def signalled() -> None:
+        if stop.is_set():
+            supervisor.kill()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, signalled)
+    try:
+        await supervisor.start_services(names)
+        asked, died = asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.ended())
+        await asyncio.wait((asked, died), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if died.done() and not stop.is_set():
+            return died.result()
+        died.cancel()
+        return None
+    finally:
+        await supervisor.stop()
+
+
+def _print(name: str, line: str) -> None:
+    colour = _COLOURS[list(SERVICES).index(name)] if name in SERVICES else "white"
+    click.echo(f"{click.style(f'{name:<13}', fg=colour)} {line}")

@@ -1,0 +1,85 @@
+"""What can go wrong, and the one consequence each kind of error has.
+
+Every exception that crosses a part's border is classified here and nowhere else:
+
+| category  | meaning                                          | consequence in the loop                    |
+|-----------|--------------------------------------------------|--------------------------------------------|
+| transient | may pass by itself: a time-out, a lost connection | again, with backoff and jitter             |
+| throttled | the other side said when to come back             | wait that long, then again                 |
+| data      | this record can never be processed                | dead letter, go on                         |
+| permanent | this request can never succeed, the next one may  | stop the stage with an explanation         |
+| system    | the environment is wrong: clock, disk, rights     | stop the process with an explanation       |
+"""
+
+import asyncio
+from enum import StrEnum
+
+
+class Category(StrEnum):
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    DATA = "data"
+    PERMANENT = "permanent"
+    SYSTEM = "system"
+
+
+class PenstockError(Exception):
+    """Base of every error that Penstock raises itself; its text is for the person who gets it."""
+
+    category: Category = Category.PERMANENT
+
+
+class TransientError(PenstockError):
+    category = Category.TRANSIENT
+
+
+class ThrottledError(PenstockError):
+    """Come back after `retry_after_s` seconds."""
+
+    category = Category.THROTTLED
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DataError(PenstockError):
+    """A record that can never be processed.
+
+    Args:
+        reason: a short stable slug, e.g. `bad-magic`, `unknown-schema`, `too-large`; what dead letters are grouped by.
+        detail: one sentence for the person who reads the dead letter.
+        field: the field at fault, where there is one.
+    """
+
+    category = Category.DATA
+
+    def __init__(self, reason: str, detail: str, *, field: str | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.field = field
+
+
+class PermanentError(PenstockError):
+    category = Category.PERMANENT
+
+
+class SystemFaultError(PenstockError):
+    """The environment is wrong and only a person can mend it."""
+
+    category = Category.SYSTEM
+
+
+_TRANSIENT = (ConnectionError, TimeoutError, asyncio.TimeoutError, asyncio.IncompleteReadError)
+
+
+def classify(error: BaseException) -> Category:
+    """The category of any exception; one nobody foresaw is permanent: stopping beats guessing."""
+    if isinstance(error, PenstockError):
+        return error.category
+    if isinstance(error, _TRANSIENT):
+        return Category.TRANSIENT
+    if isinstance(error, OSError):
+        return Category.SYSTEM
+    return Category.PERMANENT

@@ -1,0 +1,87 @@
+"""Dead letters as the ledger and the command line see them: decoded, each with the place of its original."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.ledger.identity import Place, identity_of
+from penstock.ledger.tally import Tallies
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record of dlq.<stage>; the fields of schemas/avro/dead_letter and where the letter itself stands.
+
+    `origin` is the place of the original, None where that never was in Kafka. Times are ms since 1970-01-01 UTC.
+    """
+
+    stage: str
+    dlq_topic: str
+    dlq_partition: int
+    dlq_offset: int
+    topic: str | None
+    origin: Place | None
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    value_size: int | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    category: str
+    reason: str
+    detail: str
+    field: str | None
+    attempts: int
+    uid: bytes | None
+    source: str | None
+    failed_at_ms: int
+
+    @property
+    def id(self) -> str:
+        """How the command line names this letter: `<stage>/<partition>/<offset>` in its dead-letter topic."""
+        return f"{self.stage}/{self.dlq_partition}/{self.dlq_offset}"
+
+
+def letter_of(record: Mapping[str, Any], topic: str, partition: int, offset: int) -> DeadLetter:
+    """From a decoded record of `topic`. The stage is the topic's, whatever the letter says."""
+    topic_id, at_partition, at_offset = record["topic_id"], record["partition"], record["offset"]
+    known = topic_id is not None and at_partition is not None and at_offset is not None
+    return DeadLetter(
+        stage=topic.rpartition("dlq.")[2],
+        dlq_topic=topic,
+        dlq_partition=partition,
+        dlq_offset=offset,
+        topic=record["topic"],
+        origin=Place(topic_id, at_partition, at_offset) if known else None,
+        timestamp_ms=record["failed_at"] if record["timestamp"] is None else record["timestamp"],
+        key=record["key"],
+        value=record["value"],
+        value_size=record["value_size"],
+        headers=tuple((header["key"], header["value"]) for header in record["headers"]),
+        category=record["category"],
+        reason=record["reason"],
+        detail=record["detail"],
+        field=record["field"],
+        attempts=record["attempts"],
+        uid=record["uid"],
+        source=record["source"],
+        failed_at_ms=record["failed_at"],
+    )
+
+
+class LetterCount:
+    """Tallies of one stage's dead letters, every original once.
+
+    A sink's letter is acked before the sink commits: after a crash the same original dies again, in a second letter.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[Place] = set()
+        self.tallies = Tallies()
+
+    def add(self, letter: DeadLetter, own_place: Place) -> None:
+        """`own_place` is where the letter stands: its identity where the original has no place."""
+        place = letter.origin or own_place
+        if place in self._seen:
+            return
+        self._seen.add(place)
+        self.tallies.add(*identity_of(letter.uid, letter.source, place))

@@ -1,0 +1,67 @@
+"""A stage put together: what each service's app.py hands its handler or its sink to."""
+
+import random
+from collections.abc import Sequence
+
+from penstock.schema.codec import SchemaStore, encoder
+from penstock.service import Host
+from penstock.settings import Settings
+from penstock.stream.dead_letters import DeadLetters
+from penstock.stream.handler import Handler, Sink, State
+from penstock.stream.kafka import KafkaBroker
+from penstock.stream.kafka_config import ClientSettings
+from penstock.stream.loop import Loop
+from penstock.stream.settings import LoopSettings
+from penstock.stream.sink_loop import SinkLoop
+
+
+async def stage(
+    host: Host,
+    settings: Settings,
+    registry: SchemaStore,
+    topics: Sequence[str],
+    handler: Handler,
+    state: State | None = None,
+    *,
+    max_records: int = 5000,
+) -> Loop:
+    """A transactional stage named as its service, reading `topics` as group `penstock.<service>`.
+
+    `max_records` bounds a batch, whose handling must stay far below the transaction's time-out even on a busy machine.
+    """
+    broker = _broker(host, settings, host.service, topics)
+    letters = await _dead_letters(host, broker, registry, host.service, topics)
+    loop_settings = LoopSettings(host.service, max_records=max_records, jitter=_jitter)
+    return Loop(broker, handler, letters, loop_settings, host.clock, host.meter(host.service), state)
+
+
+async def sink_stage(
+    host: Host, settings: Settings, registry: SchemaStore, name: str, topics: Sequence[str], sink: Sink
+) -> SinkLoop:
+    """A sink, reading `topics` as group `penstock.<name>`."""
+    broker = _broker(host, settings, name, topics)
+    letters = await _dead_letters(host, broker, registry, name, topics)
+    return SinkLoop(broker, sink, letters, LoopSettings(name, jitter=_jitter), host.clock, host.meter(name))
+
+
+def _broker(host: Host, settings: Settings, stage: str, topics: Sequence[str]) -> KafkaBroker:
+    return KafkaBroker(
+        ClientSettings(
+            settings.bootstrap_servers,
+            group=f"penstock.{stage}",
+            topics=tuple(topics),
+            transactional_id=f"penstock.{stage}.{host.slot}",
+        )
+    )
+
+
+async def _dead_letters(
+    host: Host, broker: KafkaBroker, registry: SchemaStore, stage: str, topics: Sequence[str]
+) -> DeadLetters:
+    codec = await encoder(registry, "dead_letter", f"dlq.{stage}-value")
+    topic_ids = {topic: await broker.topic_id(topic) for topic in topics}
+    return DeadLetters(stage, codec.encode, topic_ids, host.clock)
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.0)  # noqa: S311  nothing secret

@@ -1,0 +1,139 @@
+"""How an assigned partition is started: in small steps between polls, so that the others go on meanwhile.
+
+In this order, which matters: the stable committed offset, the end of the changelog (its LSO), the changelog up to it,
+the check that its "next input offset" is the committed one, seek, resume.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.errors import Category, PermanentError, classify
+from penstock.stream.assignment import Assignment
+from penstock.stream.handler import State
+from penstock.stream.port import Broker, TopicPartition
+from penstock.stream.settings import LoopSettings
+
+log = structlog.get_logger(__name__)
+
+_CHUNK_RECORDS = 500
+_RETRY_S = 0.1
+
+
+@dataclass(slots=True)
+class _Replay:
+    """One partition's changelog on its way in."""
+
+    committed: int
+    next: int
+    end: int
+    records: int = 0
+    deadline_s: float | None = None
+    """Until when the changelog may disagree; None while it has not."""
+
+
+class Restore:
+    def __init__(
+        self, broker: Broker, assignment: Assignment, settings: LoopSettings, clock: Clock, state: State | None
+    ) -> None:
+        self._broker = broker
+        self._assignment = assignment
+        self._settings = settings
+        self._clock = clock
+        self._state = state
+        self._replays: dict[TopicPartition, _Replay] = {}
+        self._not_before_s = float("-inf")
+        self.topic_ids: dict[str, str] = {}
+
+    async def step(self) -> bool:
+        """Advances what is being started a little; True while something is, and more can be done at once.
+
+        Raises:
+            PermanentError: there is no committed offset, or the changelog does not belong to it.
+        """
+        if not self._assignment.starting or self._clock.monotonic_s() < self._not_before_s:
+            return False
+        try:
+            if self._state is None:
+                await self._start(list(self._assignment.starting))
+            else:
+                await self._replay(next(iter(self._assignment.starting)), self._state)
+        except Exception as error:
+            if classify(error) is not Category.TRANSIENT:
+                raise
+            log.info("restore waits", error=str(error))
+            self._later()
+        return bool(self._assignment.starting) and self._clock.monotonic_s() >= self._not_before_s
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Partitions that are no longer ours, or have to be started anew."""
+        for tp in partitions:
+            self._replays.pop(tp, None)
+
+    async def _start(self, partitions: Collection[TopicPartition]) -> None:
+        offsets = {tp: self._known(tp, at) for tp, at in (await self._broker.stable_offsets(partitions)).items()}
+        await self._resume(offsets)
+
+    async def _replay(self, tp: TopicPartition, state: State) -> None:
+        changelog = TopicPartition(state.changelog, tp.partition)
+        replay = self._replays.get(tp)
+        if replay is None:
+            committed = self._known(tp, (await self._broker.stable_offsets([tp]))[tp])
+            end = (await self._broker.end_offsets([changelog]))[changelog]
+            begin = (await self._broker.begin_offsets([changelog]))[changelog]
+            replay = self._replays[tp] = _Replay(committed, begin, end)
+        records = await self._broker.read(changelog, replay.next, replay.end, _CHUNK_RECORDS)
+        if records:
+            state.restore(tp.partition, records)
+            replay.next = records[-1].offset() + 1
+            replay.records += len(records)
+            return
+        await self._check(tp, changelog, replay, state)
+
+    async def _check(self, tp: TopicPartition, changelog: TopicPartition, replay: _Replay, state: State) -> None:
+        found = state.restored(tp.partition)
+        topic_id = self.topic_ids[tp.topic] = await self._broker.topic_id(tp.topic)
+        if found is not None and found[0] != topic_id:
+            raise PermanentError(
+                f"{tp}: {changelog} was written for topic id {found[0]}, but {tp.topic} now has id {topic_id}: it was"
+                f" deleted and made again. Its state does not fit; delete {changelog.topic} too, then"
+                " `penstock topics apply`"
+            )
+        next_offset = 0 if found is None else found[1]
+        if next_offset == replay.committed:
+            del self._replays[tp]
+            log.info("restored", partition=str(tp), offset=replay.committed, changelog_records=replay.records)
+            await self._resume({tp: replay.committed})
+            return
+        now_s = self._clock.monotonic_s()
+        if replay.deadline_s is None:  # from the first look on, however long all that came before took to read
+            replay.deadline_s = now_s + self._settings.restore_deadline_s
+        if now_s > replay.deadline_s:
+            raise PermanentError(
+                f"{tp}: the committed offset is {replay.committed}, but {changelog} ends with next input offset"
+                f" {next_offset}. Offsets or changelog were changed by hand; reset both or restore them together"
+            )
+        # The end of a transaction reaches its partitions one after the other: the changelog's turn may still come.
+        replay.end = (await self._broker.end_offsets([changelog]))[changelog]
+        replay.committed = self._known(tp, (await self._broker.stable_offsets([tp]))[tp])
+        self._later()
+
+    async def _resume(self, offsets: dict[TopicPartition, int]) -> None:
+        await self._broker.seek(offsets)
+        await self._broker.resume(offsets)
+        for tp, offset in offsets.items():
+            self._assignment.start(tp, offset)
+
+    def _known(self, tp: TopicPartition, offset: int | None) -> int:
+        if offset is None:
+            raise PermanentError(
+                f"{tp}: no committed offset for stage {self._settings.stage}. A first start is made explicit by"
+                " `penstock topics apply`, which commits offset 0 on the topics it creates; if the offset expired, set"
+                " it yourself with Kafka's kafka-consumer-groups --reset-offsets"
+            )
+        return offset
+
+    def _later(self) -> None:
+        self._not_before_s = self._clock.monotonic_s() + _RETRY_S

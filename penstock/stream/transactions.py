@@ -1,0 +1,159 @@
+"""The producing half of the Kafka broker: one transactional producer, its calls all made in the worker thread.
+
+The client speaks transactions v1: no epoch per transaction, so a commit that timed out is unknown. It is called again
+until it is known, and never followed by an abort unless the client says that one is required.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from penstock.errors import Category, PermanentError, SystemFaultError, TransientError
+from penstock.stream import kafka_config
+from penstock.stream.port import Membership, Outcome, Outgoing, Record, TopicPartition
+from penstock.stream.verdicts import VERDICTS, cause, outcome, verdict
+
+_CALL_TIMEOUT_S = 2.0
+"""One blocking call; the loop repeats it until its Deadline."""
+_INIT_TIMEOUT_S = 10.0
+_FAILED_BEFORE = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001  the client's public codes
+
+
+class Transactions:
+    def __init__(self, settings: kafka_config.ClientSettings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._offsets_sent = False
+
+    def renew(self) -> None:
+        """A new producer under the same transactional id: the broker aborts what the old one left open.
+
+        Raises:
+            TransientError: no coordinator answered in time.
+        """
+        self._producer = None
+        producer = Producer(kafka_config.transactional(self._settings))
+        try:
+            producer.init_transactions(_INIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise explain(error, f"starting transactions as {self._settings.transactional_id}") from error
+        self._producer = producer
+
+    def begin(self) -> None:
+        self._offsets_sent = False
+        try:
+            self._live().begin_transaction()
+        except KafkaException as error:
+            known = cause(error)
+            if known is not None and (known.fatal() or known.code() in _FAILED_BEFORE):
+                raise TransientError(f"the producer cannot go on ({known.str()}): a new one is needed") from error
+            raise explain(error, "beginning a transaction") from error
+
+    def produce(self, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]) -> None:
+        try:
+            self._hand_over(self._live(), batch, forward)
+        except KafkaException as error:
+            known = cause(error)
+            # The transaction has failed already, by a record before or a fence: `commit` says how, and what follows.
+            if known is None or known.code() not in _FAILED_BEFORE:
+                raise explain(error, "writing a record") from error
+
+    def _hand_over(
+        self, producer: Producer, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]
+    ) -> None:
+        produce = producer.produce
+        for topic, records in forward.items():
+            for record in records:
+                while True:
+                    try:
+                        produce(
+                            topic,
+                            record.value(),
+                            record.key(),
+                            headers=record.headers(),  # type: ignore[arg-type]  # invariance only
+                            timestamp=record.timestamp()[1],
+                        )
+                        break
+                    except BufferError:  # the local queue is full: let deliveries make room
+                        producer.poll(0.01)
+        for topic, key, value, headers, timestamp_ms, partition in batch:
+            while True:
+                try:
+                    produce(
+                        topic,
+                        value,
+                        key,
+                        partition=partition,
+                        headers=headers,  # type: ignore[arg-type]  # invariance only
+                        timestamp=timestamp_ms,
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+        producer.poll(0)
+
+    def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> Outcome:
+        producer = self._live()
+        try:
+            if offsets and not self._offsets_sent:
+                producer.send_offsets_to_transaction(
+                    [KafkaPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
+                    membership,
+                    _CALL_TIMEOUT_S,
+                )
+            self._offsets_sent = True
+            producer.commit_transaction(_CALL_TIMEOUT_S)
+        except KafkaException as error:
+            return self._failed(error)
+        return Outcome.COMMITTED
+
+    def abort(self) -> Outcome:
+        producer = self._live()
+        try:
+            producer.abort_transaction(_CALL_TIMEOUT_S)
+        except KafkaException:
+            return Outcome.FENCED  # whatever state it is in, a new producer has a clean one
+        return Outcome.ABORTED
+
+    def close(self) -> None:
+        """Aborts what is open, so that readers need not wait for its time-out."""
+        if self._producer is not None:
+            with suppress(KafkaException):  # nothing was open, or the broker is away and will abort by time-out
+                self._producer.abort_transaction(_CALL_TIMEOUT_S)
+            self._producer = None
+
+    def _failed(self, error: KafkaException) -> Outcome:
+        known = cause(error)
+        if known is None:
+            raise error
+        ended = outcome(known)
+        if ended is Outcome.ABORTED:
+            aborted = self.abort()
+            refused = VERDICTS.get(known.code())
+            if refused is not None and refused.category in (Category.SYSTEM, Category.PERMANENT):
+                raise explain(error, "committing a transaction")
+            return aborted
+        return ended
+
+    def _live(self) -> Producer:
+        if self._producer is None:
+            raise TransientError("there is no live transactional producer; renew it first")
+        return self._producer
+
+
+def explain(error: KafkaException, doing: str) -> TransientError | PermanentError | SystemFaultError:
+    """The client's error as one of ours, saying what was being done and what follows."""
+    known = cause(error)
+    if known is None:
+        return PermanentError(f"{doing}: {error}")
+    found = verdict(known)
+    text = f"{doing}: {known.str()} ({known.name()}); {found.consequence}"
+    match found.category:
+        case Category.TRANSIENT | Category.THROTTLED:
+            return TransientError(text)
+        case Category.SYSTEM:
+            return SystemFaultError(text)
+        case _:
+            return PermanentError(text)

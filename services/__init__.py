@@ -1,0 +1,1 @@
+"""The stream processors: one folder, one process, one consumer group each."""

@@ -1,0 +1,25 @@
+"""Dedup put together."""
+
+from penstock.fingerprint import FINGERPRINT_VERSION
+from penstock.schema.codec import encoder
+from penstock.schema.registry import Registry
+from penstock.service import Host, Runnable
+from penstock.stage import stage
+from services.dedup.gauges import Gauges
+from services.dedup.handler import Dedup, Topics
+from services.dedup.settings import DedupSettings
+from services.dedup.state import SeenState, WindowSettings
+
+INPUT = "events.raw"
+CHANGELOG = "dedup.seen"
+
+
+async def build(settings: DedupSettings, host: Host) -> Runnable:
+    registry = Registry(settings.schema_registry_url)
+    host.closing.push_async_callback(registry.close)
+    codec = await encoder(registry, "duplicate", f"{Topics().duplicates}-value")
+    window = WindowSettings(settings.window_s * 1000, settings.grace_s * 1000, FINGERPRINT_VERSION)
+    gauges = Gauges(host.service, host.metrics)
+    state = SeenState(CHANGELOG, window, host.clock, gauges)
+    handler = Dedup(state, codec.encode, Topics(), gauges.count)
+    return await stage(host, settings, registry, [INPUT], handler, state)

@@ -1,0 +1,1 @@
+"""Enrichment: what an event's text says about itself. Today its language."""

@@ -1,0 +1,1 @@
+"""Sentiment: how an event's text feels."""

@@ -1,0 +1,1 @@
+"""The sink into Postgres: rows and the offset behind them in one transaction."""

@@ -1,0 +1,114 @@
+"""The sink that the loop drives: buffers per partition, each flushed on its own into files and a manifest."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+
+from obstore.store import ObjectStore
+
+from penstock.clock import Clock
+from penstock.errors import DataError, PermanentError, TransientError
+from penstock.lake.chain import end_of
+from penstock.lake.layout import Chain
+from penstock.stream.handler import Dead, Flushed
+from penstock.stream.port import Record, TopicPartition
+from services.sink.intake import Intake
+from services.sink.policy import FlushPolicy
+from services.sink.s3.buffer import Buffer
+from services.sink.s3.writer import Writer
+
+
+class S3Sink:
+    """A `penstock.stream.handler.Sink` into the lake."""
+
+    def __init__(
+        self, intake: Intake, store: ObjectStore, writer: Writer, policy: FlushPolicy, clock: Clock, *, timeout_s: float
+    ) -> None:
+        self._intake = intake
+        self._store = store
+        self._writer = writer
+        self._policy = policy
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._buffers: dict[tuple[str, int], Buffer] = {}
+
+    async def positions(
+        self, partitions: Collection[TopicPartition], topic_ids: Mapping[str, str]
+    ) -> Mapping[TopicPartition, int]:
+        chains = {
+            partition: Chain(partition.topic, topic_ids[partition.topic], partition.partition)
+            for partition in partitions
+        }
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                ends = await asyncio.gather(*(end_of(self._store, chain) for chain in chains.values()))
+        except TimeoutError as error:
+            raise TransientError(f"the object store did not list its manifests in {self._timeout_s:g} s") from error
+        found = dict(zip(chains, ends, strict=True))
+        for partition, start in found.items():
+            self._buffers[partition] = Buffer(chains[partition], start, start)
+        return found
+
+    async def add(self, batch: Sequence[Record]) -> Sequence[Dead]:
+        await self._intake.prepare(batch)
+        dead: list[Dead] = []
+        now_s = self._clock.monotonic_s()
+        for record in batch:
+            buffer, offset = self._buffers[record.topic(), record.partition()], record.offset()
+            if offset < buffer.seen:
+                continue  # in the lake or held already
+            buffer.seen = offset + 1
+            try:
+                buffer.add(self._intake.row(record, buffer.chain.topic_id))
+            except DataError as error:
+                dead.append(Dead(record, error))
+                buffer.fill.add(0, 1, 0, now_s)
+            else:
+                buffer.fill.add(1, 0, len(record.value() or b""), now_s)
+        return dead
+
+    def due(self, now_s: float) -> Collection[TopicPartition]:
+        return self._policy.due({TopicPartition(*at): buffer.fill for at, buffer in self._buffers.items()}, now_s)
+
+    async def flush(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Flushed]:
+        """Partitions are committed side by side; when some fail, the others stand, and say so in the next flush."""
+        outcomes = await asyncio.gather(
+            *(self._flush(partition, end) for partition, end in ends.items()), return_exceptions=True
+        )
+        flushed: dict[TopicPartition, Flushed] = {}
+        failure: BaseException | None = None
+        for (partition, end), outcome in zip(ends.items(), outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                failure = failure or outcome
+                continue
+            flushed[partition] = Flushed(outcome, ours=outcome == end)
+        for partition, done in flushed.items():
+            # One that has to be read again from elsewhere stays as it is until the caller hears of it.
+            if failure is None or done.ours:
+                self._buffers[partition].restart(done.next)
+        if failure is not None:
+            raise failure
+        return flushed
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            self._buffers.pop(partition, None)
+
+    async def close(self) -> None:
+        pass
+
+    async def _flush(self, partition: TopicPartition, end: int) -> int:
+        buffer = self._buffers[partition]
+        if end < buffer.seen:
+            raise PermanentError(
+                f"{partition} was to be flushed up to offset {end}, while records up to {buffer.seen} are held: "
+                "this is a fault in the loop"
+            )
+        if end == buffer.start:
+            return end
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._writer.commit(buffer.chain, buffer.start, end, list(buffer))
+        except TimeoutError as error:
+            raise TransientError(
+                f"the object store did not take offsets {buffer.start} to {end} of {partition} in {self._timeout_s:g} s"
+            ) from error

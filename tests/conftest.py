@@ -1,0 +1,70 @@
+"""What tests of several folders share: the embedded stack, started once for all of them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from penstock.local.state import State, StateFile
+
+# How long an example takes says something about the machine, not about what is tested.
+settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("penstock")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """Where the parts answer. It is shared: use topics, groups, databases and prefixes of your own names."""
+
+    bootstrap_servers: str
+    schema_registry_url: str
+    postgres_dsn: str
+    object_store_url: str
+    fingerprint_key: str
+    data: Path
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Real Kafka, registry, Postgres and a folder of objects; gone at the end, data and all.
+
+    PENSTOCK_TEST_STACK=<data folder> uses a stack that already runs there, and leaves it running.
+    """
+    kept = os.environ.get("PENSTOCK_TEST_STACK")
+    data = Path(kept) if kept else tmp_path_factory.mktemp("stack") / "data"
+    try:
+        _penstock(data, "up")
+        state = StateFile(data).read()
+        assert state is not None
+        yield _endpoints(state, data)
+    finally:
+        if not kept:
+            _penstock(data, "down", "--volumes")
+
+
+def _endpoints(state: State, data: Path) -> RunningStack:
+    return RunningStack(
+        state.bootstrap_servers,
+        state.schema_registry_url,
+        state.postgres_dsn,
+        state.object_store_url,
+        state.fingerprint_key,
+        data,
+    )
+
+
+def _penstock(data: Path, *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock.cli", "--data", data, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        # Fewer partitions than in production: quicker rebalances, and still more than one.
+        env={"PENSTOCK_PARTITIONS": "3", **os.environ},
+    )
+    assert done.returncode == 0, f"penstock {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"

@@ -1,0 +1,54 @@
+"""A producer outside: writes recorded events to events.inbox, and now and then something that is no event."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from uuid import uuid4
+
+from confluent_kafka import Producer
+
+from penstock.event_input import parse_event
+from penstock.schema.codec import Codec, encoder
+from penstock.schema.registry import Registry
+from penstock.stream.kafka_config import producer as producer_config
+from services.ingest.replay.files import PARSERS
+from services.ingest.replay.parser import Skipped
+from tests.e2e.recording import lines_of
+
+NOW_MS = 1_800_000_000_000
+
+
+class Outsider:
+    """Feeds one recording in small bites; every 10th event is fed twice, every 25th is followed by what is none."""
+
+    def __init__(self, bootstrap_servers: str, schema_registry_url: str, source: str, file: Path) -> None:
+        self.source = source
+        self.events = self.refused = self.repeated = 0
+        self._producer = Producer(producer_config(bootstrap_servers, "outsider"))
+        self._values = self._encoded(asyncio.run(_codec(schema_registry_url)), file)
+
+    def feed(self, count: int) -> None:
+        """Returns once the broker has everything; the recording must not be at its end."""
+        for value in islice(self._values, count):
+            self.events += 1
+            times = 2 if self.events % 10 == 0 else 1
+            for _ in range(times):
+                self._producer.produce("events.inbox", value, uuid4().bytes)
+            self.repeated += times - 1
+            if self.events % 25 == 0:
+                self._producer.produce("events.inbox", b"no event", uuid4().bytes)
+                self.refused += 1
+        assert self._producer.flush(30) == 0
+
+    def _encoded(self, codec: Codec, file: Path) -> Iterator[bytes]:
+        parser = PARSERS[self.source](file)
+        for line in lines_of(file):
+            found = parser.parse(line.rstrip(b"\r\n"))
+            for fields in () if isinstance(found, Skipped) else found:
+                yield codec.encode(parse_event(fields, NOW_MS).to_record())
+
+
+async def _codec(schema_registry_url: str) -> Codec:
+    async with Registry(schema_registry_url) as registry:
+        return await encoder(registry, "event", "events.inbox-value")

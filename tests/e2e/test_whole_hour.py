@@ -1,0 +1,52 @@
+"""A whole hour of GitHub's events with 15 % duplicates balances, also when services are killed in mid-transaction."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pipeline import ALL, Pipeline, pipeline
+from tests.e2e.recording import SAMPLES, SHARED
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+HOUR = "github/2015-01-01-0.json.gz"
+EVENTS = 7_702
+
+
+@pytest.fixture(params=["samples", "recorded"])
+def hour(request: pytest.FixtureRequest) -> Path:
+    if request.param == "samples":
+        return SAMPLES / HOUR
+    path = SHARED / HOUR.replace("github", "github_gharchive", 1)
+    if not path.exists():
+        pytest.skip(f"{path} is not there: the recorded data are not part of the repository")
+    return path
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[Pipeline]:
+    with pipeline(tmp_path) as made:
+        yield made
+
+
+def test_a_whole_hour_balances_though_dedup_and_the_sink_are_killed_in_mid_transaction(
+    system: Pipeline, hour: Path
+) -> None:
+    rounds = [
+        {"dedup": "dedup.before-produce:3", "sink-postgres": "sink-postgres.before-commit"},
+        {"dedup": "dedup.after-produce:2", "sink-postgres": "sink-postgres.after-commit"},
+    ]
+    system.start(*ALL, failpoints=rounds[0])
+    manifest = system.replay(hour, "github")
+    assert manifest["lines"] == EVENTS
+    assert manifest["duplicates"] > 0.1 * EVENTS
+    for failpoints in [*rounds[1:], {}]:
+        for name in ("dedup", "sink-postgres"):
+            system.killed(name)
+            system.start(name, failpoints=failpoints)
+    counted = system.balances()["github"]
+    assert counted["raw"] == manifest["sent"]
+    assert counted["postgres"] == counted["parquet"] == counted["unique"] == manifest["unique"]
+    assert counted["duplicate"] == manifest["duplicates"]
+    system.stop()

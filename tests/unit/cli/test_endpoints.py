@@ -1,0 +1,64 @@
+"""Where a command finds the parts: flag, variable, stack.json, default."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from penstock.cli import main as cli
+from penstock.cli.endpoints import Flags, choose, resolve
+from penstock.local.state import StateFile, new_state
+
+DATA = Path("/data")
+STATE = replace(new_state(DATA), ports={"kafka": 1, "kafka-controller": 2, "registry": 3, "postgres": 4})
+VARIABLES = {
+    "PENSTOCK_BOOTSTRAP_SERVERS": "variable:1",
+    "PENSTOCK_SCHEMA_REGISTRY_URL": "http://variable:2",
+    "PENSTOCK_POSTGRES_DSN": "postgresql://variable:3/x",
+    "PENSTOCK_OBJECT_STORE_URL": "s3://variable",
+    "PENSTOCK_FINGERPRINT_KEY": "aa" * 32,
+}
+
+
+def test_a_flag_wins_over_all() -> None:
+    flags = Flags(DATA, "flag:1", "http://flag:2", "postgresql://flag:3/x", "s3://flag")
+    found = choose(flags, VARIABLES, STATE, DATA)
+    assert (found.bootstrap_servers, found.schema_registry_url) == ("flag:1", "http://flag:2")
+    assert (found.postgres_dsn, found.object_store_url) == ("postgresql://flag:3/x", "s3://flag")
+
+
+def test_a_variable_wins_over_the_stack() -> None:
+    assert choose(Flags(), VARIABLES, STATE, DATA).environment() == {**VARIABLES, "PENSTOCK_DATA": "/data"}
+
+
+def test_the_stack_wins_over_the_defaults_and_an_empty_variable_is_none() -> None:
+    found = choose(Flags(), {"PENSTOCK_BOOTSTRAP_SERVERS": ""}, STATE, DATA)
+    assert found.bootstrap_servers == "127.0.0.1:1"
+    assert found.fingerprint_key == STATE.fingerprint_key
+
+
+def test_without_all_that_the_usual_ports_are_meant_and_no_secret_is_made_up() -> None:
+    found = choose(Flags(), {}, None, DATA)
+    assert found.bootstrap_servers == "127.0.0.1:9092"
+    assert found.fingerprint_key is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--data", "HERE", "show"], ["show", "--data", "HERE"], ["show", "--data=HERE"], ["--data=HERE", "show"]],
+)
+def test_a_global_option_may_stand_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    StateFile(tmp_path).write(STATE)
+    monkeypatch.delenv("PENSTOCK_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setitem(cli.COMMANDS, "show", f"{__name__}:show")
+    done = CliRunner().invoke(cli.main, [word.replace("HERE", str(tmp_path)) for word in words])
+    assert done.output == f"127.0.0.1:1 {tmp_path}\n"
+
+
+@click.command()
+@click.pass_context
+def show(ctx: click.Context) -> None:
+    found = resolve(ctx)
+    click.echo(f"{found.bootstrap_servers} {found.data}")

@@ -1,0 +1,137 @@
+"""What a fetch hands over when a rebalance comes in the middle of it. The client here is a script, not a broker: real
+Kafka cannot be told when to call back, and the contract suite holds the rest.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from penstock.stream.group_reader import GroupReader
+from penstock.stream.kafka import KafkaBroker
+from penstock.stream.kafka_config import ClientSettings
+from penstock.stream.port import Event, Polled, Revoked, TopicPartition
+from penstock.testing.builders import batch
+
+HELD, KEPT = TopicPartition("events.raw", 0), TopicPartition("events.raw", 1)
+SETTINGS = ClientSettings("none:1", "group", ("events.raw",), "tx")
+
+
+class Message:
+    """A record with the client's `error()`."""
+
+    def __init__(self, record: Any) -> None:
+        self._record = record
+
+    def error(self) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._record, name)
+
+
+class Script:
+    """A client whose next fetch calls back in its middle."""
+
+    def __init__(self, before: Iterable[Any], callback: Callable[[], None], after: Iterable[Any]) -> None:
+        self._before, self._callback, self._after = list(before), callback, list(after)
+        self.at: dict[TopicPartition, int] = {HELD: -1001, KEPT: -1001}
+        self.sought: list[tuple[TopicPartition, int]] = []
+
+    def consume(self, count: int, timeout_s: float) -> list[Any]:
+        for message in self._before:
+            self._move(message)
+        self._callback()
+        for message in self._after:
+            self._move(message)
+        return [*self._before, *self._after]
+
+    def poll(self, timeout_s: float) -> None:
+        return None
+
+    def position(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
+        return [KafkaPartition(p.topic, p.partition, self.at[TopicPartition(p.topic, p.partition)]) for p in partitions]
+
+    def seek(self, partition: KafkaPartition) -> None:
+        where = TopicPartition(partition.topic, partition.partition)
+        self.at[where] = -1001
+        self.sought.append((where, partition.offset))
+
+    def incremental_unassign(self, partitions: list[KafkaPartition]) -> None:
+        pass
+
+    def consumer_group_metadata(self) -> object:
+        return object()
+
+    def _move(self, message: Any) -> None:
+        self.at[TopicPartition(message.topic(), message.partition())] = message.offset() + 1
+
+
+def messages(partition: int, first: int, count: int) -> list[Message]:
+    return [Message(one) for one in batch(*[b"x"] * count, partition=partition, first=first)]
+
+
+class Bench:
+    def __init__(self, before: list[Message], after: list[Message], during: Callable[["Bench"], None]) -> None:
+        self.events: list[Event] = []
+        self.reader = GroupReader(SETTINGS, self.events.append, self._hold, lambda: None)
+        self.during = during
+        self.client = Script(before, self._revoke, after)
+        self.reader._consumer = self.client  # type: ignore[assignment]
+        self.reader._assigned_now = {HELD, KEPT}
+
+    def polled(self) -> Polled:
+        (last,) = (event for event in self.events if isinstance(event, Polled))
+        return last
+
+    def _revoke(self) -> None:
+        self.reader._revoked(self.client, [KafkaPartition(*HELD)])  # type: ignore[arg-type]
+
+    def _hold(self, _: Callable[[], bool]) -> None:
+        self.during(self)
+        (revoked,) = (event for event in self.events if isinstance(event, Revoked))
+        revoked.ack()
+
+
+def test_a_seek_while_a_revocation_is_held_drops_the_rest_of_that_fetch_and_is_repeated() -> None:
+    bench = Bench(messages(1, 10, 3), messages(1, 2, 2), lambda bench: bench.reader.seek({KEPT: 2}))
+    bench.reader.fetch(100, 0.0)
+    assert bench.polled().records == [], "from before the seek, or behind it while nobody knew"
+    assert bench.client.sought == [(KEPT, 2), (KEPT, 2)]
+    assert KEPT not in bench.polled().positions
+
+
+def test_without_a_seek_the_fetch_is_handed_over_whole_with_where_it_ends() -> None:
+    bench = Bench(messages(1, 10, 3), messages(1, 13, 2), lambda _: None)
+    bench.reader.fetch(100, 0.0)
+    assert [record.offset() for record in bench.polled().records] == [10, 11, 12, 13, 14]
+    assert bench.polled().positions == {KEPT: 15}
+    assert bench.client.sought == []
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> KafkaBroker:
+    made = KafkaBroker(SETTINGS)
+    monkeypatch.setattr(made._reader, "seek", lambda offsets: None)
+    return made
+
+
+async def test_a_position_never_passes_what_was_polled(broker: KafkaBroker) -> None:
+    broker._events.append(Polled(batch(b"x", partition=1, first=7), 0, None, {}, {KEPT: 8}))
+    assert await broker.positions([KEPT]) == {}, "fetched, and not handed over yet"
+    await broker.poll(100, 0.0)
+    assert await broker.positions([KEPT]) == {KEPT: 8}
+    broker._worker.stop()
+
+
+async def test_what_waits_to_be_polled_is_dropped_by_a_seek(broker: KafkaBroker) -> None:
+    records = [*batch(b"x", partition=0, first=3), *batch(b"y", partition=1, first=7)]
+    broker._events.append(Polled(records, 0, None, {HELD: 4, KEPT: 8}, {HELD: 4, KEPT: 8}))
+    await broker.seek({KEPT: 2})
+    polled = await broker.poll(100, 0.0)
+    assert isinstance(polled, Polled)
+    assert [(record.partition(), record.offset()) for record in polled.records] == [(0, 3)]
+    assert polled.ends == {HELD: 4}
+    assert await broker.positions([HELD, KEPT]) == {HELD: 4, KEPT: 2}
+    broker._worker.stop()

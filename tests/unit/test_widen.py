@@ -1,0 +1,68 @@
+"""A widening stage answers for every record: widened, or a dead letter, and the rest goes on."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from penstock.errors import DataError, TransientError
+from penstock.stream.widen import Widen
+from penstock.testing.builders import record
+
+
+class Plain:
+    """A codec whose values are text; `bad` can't be read."""
+
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        list(values)
+
+    def decode(self, value: bytes | None) -> dict[str, Any]:
+        if value == b"bad":
+            raise DataError("truncated", "it is bad")
+        return {"text": value}
+
+
+def encode(fields: dict[str, Any]) -> bytes:
+    return bytes(fields["text"]) + b"+" + bytes(fields["mark"])
+
+
+def mark(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    if any(fields["text"] == b"poison" for fields in batch):
+        raise ZeroDivisionError("the model broke")
+    return [{"mark": b"%d" % len(batch)} for _ in batch]
+
+
+HEADERS = [("uid", b"u" * 16), ("source", b"github"), ("own", None)]
+
+
+async def test_a_record_keeps_key_headers_and_timestamp() -> None:
+    handler = Widen(Plain(), mark, encode, "out", 1000)
+    output = await handler.process([record(b"a", key=b"k" * 16, headers=HEADERS, timestamp_ms=123)])
+    (sent,) = output.send
+    assert sent == ("out", b"k" * 16, b"a+1", HEADERS, 123, -1)
+
+
+async def test_an_unreadable_record_is_dead_and_the_others_go_on() -> None:
+    output = await Widen(Plain(), mark, encode, "out", 1000).process([record(b"a"), record(b"bad"), record(b"c")])
+    assert [sent.value for sent in output.send] == [b"a+2", b"c+2"]
+    assert [dead.error.reason for dead in output.dead] == ["truncated"]
+
+
+async def test_a_record_that_breaks_the_model_dies_alone() -> None:
+    output = await Widen(Plain(), mark, encode, "out", 1000).process([record(b"a"), record(b"poison"), record(b"c")])
+    assert [sent.value for sent in output.send] == [b"a+1", b"c+1"]
+    assert [(dead.record.value(), dead.error.reason) for dead in output.dead] == [(b"poison", "model-failed")]
+
+
+async def test_a_record_too_large_for_its_topic_is_dead_before_the_broker_refuses_it() -> None:
+    output = await Widen(Plain(), mark, encode, "out", 1000).process([record(b"x" * 990), record(b"y")])
+    assert [sent.value for sent in output.send] == [b"y+2"]
+    assert [dead.error.reason for dead in output.dead] == ["too-large"]
+
+
+async def test_a_model_that_is_away_is_not_the_records_fault() -> None:
+    def away(_: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        raise TransientError("the model's server is away")
+
+    with pytest.raises(TransientError):
+        await Widen(Plain(), away, encode, "out", 1000).process([record(b"a")])
