@@ -26,6 +26,16 @@ VERDICTS: dict[int, Verdict] = {
     KafkaError._TRANSPORT: Verdict(Category.TRANSIENT, _TRANSIENT),  # noqa: SLF001
     KafkaError._TIMED_OUT: Verdict(Category.TRANSIENT, _TRANSIENT),  # noqa: SLF001
     KafkaError._RESOLVE: Verdict(Category.TRANSIENT, _TRANSIENT),  # noqa: SLF001
+    KafkaError._WAIT_COORD: Verdict(Category.TRANSIENT, _TRANSIENT),  # noqa: SLF001
+    KafkaError.NOT_COORDINATOR: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.COORDINATOR_NOT_AVAILABLE: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.NOT_LEADER_FOR_PARTITION: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.LEADER_NOT_AVAILABLE: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.FENCED_LEADER_EPOCH: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.UNKNOWN_LEADER_EPOCH: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.REQUEST_TIMED_OUT: Verdict(Category.TRANSIENT, _TRANSIENT),
+    KafkaError.NETWORK_EXCEPTION: Verdict(Category.TRANSIENT, _TRANSIENT),
     KafkaError._MAX_POLL_EXCEEDED: Verdict(Category.SYSTEM, "stop: the loop did not poll within max.poll.interval"),  # noqa: SLF001
     KafkaError._AUTO_OFFSET_RESET: Verdict(Category.SYSTEM, "stop: the offset to read from is gone or was never set"),  # noqa: SLF001
     KafkaError.OFFSET_OUT_OF_RANGE: Verdict(Category.SYSTEM, "stop: the offset to read from is gone"),
