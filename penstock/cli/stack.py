@@ -14,6 +14,7 @@ from penstock.cli.endpoints import Flags, of_stack
 from penstock.cli.errors import EnvironmentProblem, NotSo
 from penstock.cli.progress import ProgressReport
 from penstock.local.folders import cache_folder, data_folder
+from penstock.local.nodes import COUNTS
 from penstock.local.part import log_path
 from penstock.local.ready import bring_up
 from penstock.local.report import Report
@@ -32,16 +33,34 @@ def _stack(ctx: click.Context, report: Report) -> Stack:
 
 
 @click.command()
-@click.option("--kafka-port", type=_PORT, help="Instead of the one it had, or any free one.")
+@click.option(
+    "--nodes",
+    type=click.Choice(COUNTS),
+    help="Kafka brokers of a new stack: 1, or 3 that go on without any one of them.",
+)
+@click.option(
+    "--kafka-port",
+    type=_PORT,
+    help="Instead of the one it had, or any free one; the second and third node take those after it.",
+)
 @click.option("--registry-port", type=_PORT, help="Likewise.")
 @click.option("--postgres-port", type=_PORT, help="Likewise.")
 @click.pass_context
-def up(ctx: click.Context, kafka_port: int | None, registry_port: int | None, postgres_port: int | None) -> None:
-    """Start Kafka, the schema registry and Postgres; returns when all answer, topics and schemas in place."""
+def up(
+    ctx: click.Context,
+    nodes: int | None,
+    kafka_port: int | None,
+    registry_port: int | None,
+    postgres_port: int | None,
+) -> None:
+    """Start Kafka, the schema registry and Postgres, or what is missing of them.
+
+    Returns when all answer, topics and schemas are in place, and every replica is in sync.
+    """
     asked = {"kafka": kafka_port, "registry": registry_port, "postgres": postgres_port}
     with ProgressReport() as report:
         stack = _stack(ctx, report)
-        found = bring_up(stack, report, {name: port for name, port in asked.items() if port is not None})
+        found = bring_up(stack, report, {name: port for name, port in asked.items() if port is not None}, nodes)
     click.echo("already up" if not found.started else "up", err=True)
     _show(of_stack(found.state, stack.data).environment())
 

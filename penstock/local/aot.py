@@ -13,26 +13,38 @@ from penstock.local.folders import make_folder
 
 
 class StartCache:
-    """`home` is where a part's own run writes; what is complete moves to `shared`, for all stacks."""
+    """`home` is where a part's own run writes; what is complete moves to `shared`, for all stacks.
 
-    def __init__(self, home: Path, shared: Path, part: str) -> None:
+    Without `makes` a run only uses the file: of several nodes that end together, one writes it.
+    """
+
+    def __init__(self, home: Path, shared: Path, part: str, *, makes: bool = True) -> None:
         self._home = home
         self._shared = shared
         self._part = part
+        self._makes = makes
 
     def options(self, java: Path, classpath: str) -> list[str]:
-        """For a part's run: use the file, or make one."""
+        """For a part's run: use the file, or make one; none where it does neither."""
+        name = self._name(java, classpath)
+        if (self._shared / name).exists():
+            return [f"-XX:AOTCache={self._shared / name}"]
+        return [f"-XX:AOTCacheOutput={self._home / name}"] if self._makes else []
+
+    def options_of_tool(self, java: Path, classpath: str) -> list[str]:
+        """For a short run on the same class path before the part's own: use the file, if there is one."""
+        file = self._shared / self._name(java, classpath)
+        return [f"-XX:AOTCache={file}", "-XX:TieredStopAtLevel=1"] if file.exists() else []
+
+    def _name(self, java: Path, classpath: str) -> str:
         jvm = java.parent.parent / "lib" / "server" / "libjvm.so"
         made = jvm.stat() if jvm.exists() else java.stat()
         key = hashlib.sha256(f"{java} {made.st_size} {made.st_mtime_ns} {classpath}".encode()).hexdigest()[:16]
-        name = f"{self._part}-{key}.aot"
-        if (self._shared / name).exists():
-            return [f"-XX:AOTCache={self._shared / name}"]
-        return [f"-XX:AOTCacheOutput={self._home / name}"]
+        return f"{self._part}-{key}.aot"
 
     def farewell(self) -> str:
         """Why this end may take longer than others; empty if it does not."""
-        if any(self._shared.glob(f"{self._part}-*.aot")):
+        if not self._makes or any(self._shared.glob(f"{self._part}-*.aot")):
             return ""
         return "stopping, and this first time writing down what makes later starts quick"
 

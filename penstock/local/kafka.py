@@ -13,10 +13,11 @@ from penstock.local.java import java_command, java_executable, java_mark
 from penstock.local.part import log_path
 from penstock.local.process import Launch, clean_environment, last_lines, run
 from penstock.local.state import State, kafka_parts
-from penstock.stream.probe import require_metadata, require_transactions
+from penstock.stream.probe import require_in_sync, require_metadata, require_transactions
 
 VERSION = "4.3.1"
 _HEAP_MB = 512
+_HEAP_OF_SEVERAL_MB = 256  # each
 
 _LOG4J = """\
 status = error
@@ -45,7 +46,8 @@ class Kafka:
         self._state = state
         self._jars = jars
         self._home = data / name
-        self._starts = StartCache(self._home, cache / "aot", "kafka")
+        first = name == kafka_parts(state.nodes)[0]
+        self._starts = StartCache(self._home, cache / "aot", "kafka", makes=first)
 
     @property
     def address(self) -> str:
@@ -62,16 +64,18 @@ class Kafka:
         properties = self._home / "server.properties"
         properties.write_text(self._settings())
         (self._home / "log4j2.properties").write_text(_LOG4J)
+        heap_mb = _HEAP_MB if self._state.nodes == 1 else _HEAP_OF_SEVERAL_MB
         java = java_command(
-            _HEAP_MB,
+            heap_mb,
             self._home / "tmp",
-            "-Xms128m",
+            f"-Xms{heap_mb // 4}m",
             "-XX:+UseG1GC",
             "-Dlog4j2.configurationFile=log4j2.properties",
             "-cp",
             classpath,
         )
-        self._format(java, properties)
+        quicker = self._starts.options_of_tool(java_executable(), classpath)
+        self._format([java[0], *quicker, *java[1:]], properties)
         quicker = self._starts.options(java_executable(), classpath)
         argv = [java[0], *quicker, *java[1:], "kafka.Kafka", properties]
         return Launch(argv, self._home, clean_environment(HOME=str(self._home)))
@@ -139,12 +143,19 @@ class Kafka:
             "num.io.threads": 4,
             "background.threads": 4,
         }
+        if len(nodes) > 1:
+            # What a killed node led is led by another before a commit's Deadline of 8 s (9 s by default), also where
+            # the controller died with it, whose successor is elected first.
+            settings |= {"broker.session.timeout.ms": 4500, "broker.heartbeat.interval.ms": 1000}
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
     def probe(self, *, thorough: bool) -> None:
         try:
-            require_metadata(self.address, 2.0, self._state.nodes)
-            if thorough:
+            if not thorough:
+                # Of this node alone: the others are asked themselves.
+                require_metadata(self.address, 2.0)
+            else:
+                require_in_sync(self.address, 2.0, self._state.nodes)
                 require_transactions(self.address, f"penstock.probe.{self.name}", 5.0)
         except TransientError as error:
             raise NotAnsweringError(str(error)) from error

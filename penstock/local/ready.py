@@ -10,7 +10,9 @@ from penstock.local.state import State
 from penstock.schema.admin import apply_all, partitions_asked
 
 
-def bring_up(stack: Stack, report: Report, asked_ports: Mapping[str, int] | None = None) -> Up:
+def bring_up(
+    stack: Stack, report: Report, asked_ports: Mapping[str, int] | None = None, nodes: int | None = None
+) -> Up:
     """Stack.up, and what a service needs on top; harmless on a stack that is up already.
 
     Raises:
@@ -23,4 +25,4 @@ def bring_up(stack: Stack, report: Report, asked_ports: Mapping[str, int] | None
         for problem in applied.problems:
             report.say("topics", problem)
 
-    return stack.up(asked_ports, finish=apply)
+    return stack.up(asked_ports, finish=apply, nodes=nodes)

@@ -3,27 +3,28 @@
 import fcntl
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from penstock.local import ports
 from penstock.local.errors import NotAnsweringError, StackError
 from penstock.local.folders import make_folder, require_space
 from penstock.local.jars import JarCache, read_lock
 from penstock.local.kafka import Kafka
+from penstock.local.nodes import settle_nodes, with_ports, without_majority
 from penstock.local.part import Part, log_path
 from penstock.local.postgres import Postgres
 from penstock.local.process import alive, last_lines, spawn, stop, uptime_s, with_word
 from penstock.local.registry import Registry
 from penstock.local.report import Report
-from penstock.local.state import State, StateFile, kafka_parts, new_state
+from penstock.local.state import State, StateFile, kafka_parts
 
 # Everything in a data folder that is Penstock's own, services' files included; `down --volumes` removes just this.
 OWNED = frozenset({"stack.json", "stack.new", "lock", "logs", "objects", "run", "kafka", "registry", "postgres"})
@@ -67,7 +68,10 @@ class Stack:
     # -- up
 
     def up(
-        self, asked_ports: Mapping[str, int] | None = None, finish: Callable[[State], None] = lambda _state: None
+        self,
+        asked_ports: Mapping[str, int] | None = None,
+        finish: Callable[[State], None] = lambda _state: None,
+        nodes: int | None = None,
     ) -> Up:
         """Starts what does not run and returns when every part answers.
 
@@ -76,6 +80,7 @@ class Stack:
         Args:
             asked_ports: by name, e.g. `kafka`; other ports are kept, or any free ones.
             finish: what else to do before another command may work on the folder; if it fails, all parts stay up.
+            nodes: how many brokers, if not as many as the stack has; a new one has one.
 
         Raises:
             StackError: says which part, why, and the end of its log.
@@ -83,11 +88,11 @@ class Stack:
         with self._locked():
             make_folder(self.data / "logs")
             make_folder(self.data / "objects")
-            state = self._file.read() or new_state(self.data)
+            state = settle_nodes(self.data, self._file.read(), nodes)
             missing = [part for part in self.parts(state) if not alive(state.running.get(part.name))]
             for part in missing:
                 self._stop_strays(part)
-            state = self._with_ports(state, [part.name for part in missing], asked_ports or {})
+            state = with_ports(state, [part.name for part in missing], asked_ports or {}, self._report)
             self._file.write(state)
             if missing:
                 require_space(self.data, _DATA_BYTES, "the stack's data")
@@ -97,17 +102,6 @@ class Stack:
                 raise StackError(f"{self._file.path} went away while the stack started")
             finish(found)
             return Up(found, [part.name for part in missing])
-
-    def _with_ports(self, state: State, missing: list[str], asked: Mapping[str, int]) -> State:
-        """The state with a port for everything that the missing parts listen on."""
-        names = [name for part in missing for name in port_names(part)]
-        for name, port in asked.items():
-            if name not in names and state.ports.get(name) != port:
-                raise StackError(
-                    f"{name} is already up, on port {state.ports.get(name)}; `penstock down` first to move it to {port}"
-                )
-        chosen = ports.choose(names, state.ports, asked, self._report)
-        return replace(state, ports=chosen)
 
     def _start(self, state: State, missing: list[str]) -> None:
         parts = self.parts(state)
@@ -167,25 +161,30 @@ class Stack:
             return []
         with self._locked():
             # Even where stack.json is gone, its parts may still be there.
-            state = self._file.read() or new_state(self.data)
+            state = settle_nodes(self.data, self._file.read(), None)
             parts = self.parts(state)
             stopped = [part.name for part in parts if alive(state.running.get(part.name))]
+            stuck = without_majority(state)
             with ThreadPoolExecutor(len(parts), thread_name_prefix="part") as pool:
-                _first_error([pool.submit(self._stop, part) for part in parts])
+                _first_error([pool.submit(self._stop, part, in_order=part.name not in stuck) for part in parts])
             if volumes:
                 for part in parts:
                     part.remove()
                 self._remove_data()
         return stopped
 
-    def _stop(self, part: Part) -> None:
+    def _stop(self, part: Part, *, in_order: bool = True) -> None:
         state = self._file.read()
         running = state.running.get(part.name) if state else None
         if running is not None and alive(running):
-            if part.farewell():
-                self._report.say(part.name, part.farewell())
-            by_itself = stop(running, part.stop_signal, part.stop_grace_s)
-            self._report.say(part.name, "stopped" if by_itself else "killed: it did not stop when asked to")
+            if not in_order:
+                stop(running, signal.SIGKILL, part.stop_grace_s)
+                self._report.say(part.name, "killed: it cannot stop in order, with most of its cluster's nodes gone")
+            else:
+                if part.farewell():
+                    self._report.say(part.name, part.farewell())
+                by_itself = stop(running, part.stop_signal, part.stop_grace_s)
+                self._report.say(part.name, "stopped" if by_itself else "killed: it did not stop when asked to")
         self._stop_strays(part)
         part.settle()
         if state is not None:
@@ -257,10 +256,6 @@ class Stack:
 
 def part_names(state: State) -> list[str]:
     return [*kafka_parts(state.nodes), "registry", "postgres"]
-
-
-def port_names(part: str) -> list[str]:
-    return [part, f"{part}-controller"] if part.startswith("kafka") else [part]
 
 
 def _status(part: Part, state: State) -> PartStatus:

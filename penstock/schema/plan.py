@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from penstock.schema.catalogue import Catalogue, Topic
 
 MAX_REPLICATION = 3
+_IN_SYNC = "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ def plan(catalogue: Catalogue, existing: Mapping[str, Existing], brokers: int, p
     """
     Args:
         existing: by name; topics outside the catalogue are left alone.
-        brokers: how many are up; a new topic has min(3, brokers) replicas.
+        brokers: how many there are, those included that are away for a while; a new topic has min(3, brokers) replicas.
         partitions: for keyed topics, instead of what the catalogue says.
 
     A new keyed topic gets as many partitions as the keyed ones that exist, whatever the catalogue says meanwhile: a
-    changelog, a retry topic and their input must have the same count.
+    changelog, a retry topic and their input must have the same count. What exists keeps its replicas, and a write is
+    never acknowledged by fewer of them than before.
     """
     made = Plan()
     counts = {existing[topic.name].partitions for topic in catalogue.topics if topic.keyed and topic.name in existing}
@@ -63,11 +65,18 @@ def plan(catalogue: Catalogue, existing: Mapping[str, Existing], brokers: int, p
             refused.setdefault((found.partitions, wanted), []).append(topic.name)
         elif found.partitions < wanted:
             made.grow[topic.name] = wanted
-        different = differences(found.configs, topic.kafka_configs(found.replication))
+        different = differences(found.configs, _at_least(found, topic.kafka_configs(found.replication)))
         if different:
             made.alter[topic.name] = different
     made.problems += [_refusal(names, found, wanted) for (found, wanted), names in refused.items()]
     return made
+
+
+def _at_least(found: Existing, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Somebody who wants a write in more replicas than we do keeps them, if there are so many."""
+    held = int(found.configs.get(_IN_SYNC, "0"))
+    more = int(wanted[_IN_SYNC]) < held <= found.replication
+    return {**wanted, _IN_SYNC: str(held)} if more else dict(wanted)
 
 
 def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from penstock.stream.offsets import Place
 _T = TypeVar("_T")
 
 _REQUEST_S = 5.0
+_DESCRIBE_S = 3.0
 _TRANSIENT = {
     KafkaError._TRANSPORT,  # noqa: SLF001  the client's public codes
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  the client's public codes
@@ -88,8 +89,8 @@ class Topics:
         planned = plan(catalogue, existing, brokers, partitions)
         report = TopicReport(problems=list(planned.problems), topics=len(catalogue.topics))
         fresh = set()
-        for creation in planned.create:
-            if await self._create(creation):
+        for creation, creating in self._creating(planned.create):
+            if await self._created(creation, creating):
                 fresh.add(creation.topic.name)
                 report.done.append(
                     f"created {creation.topic.name}: {creation.partitions} partitions, {creation.replication} replicas"
@@ -104,11 +105,17 @@ class Topics:
         return report
 
     async def existing(self, catalogue: Catalogue) -> tuple[int, dict[str, Existing]]:
-        """How many brokers there are, and those topics of the catalogue that exist."""
+        """How many brokers there are, as far as can be known, and those topics of the catalogue that exist."""
+        return await self._patiently(lambda: self._existing(catalogue))
+
+    async def _existing(self, catalogue: Catalogue) -> tuple[int, dict[str, Existing]]:
+        # Always asked first: the client goes on looking for a broker that died, if that was the one to answer what
+        # follows (KRaft names any broker as the one for that), until metadata name another.
         metadata = await self._metadata()
         names = [topic.name for topic in catalogue.topics if topic.name in metadata.topics]
         resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
-        configs = self._admin.describe_configs(list(resources.values())) if names else {}
+        asked = list(resources.values())
+        configs = self._admin.describe_configs(asked, request_timeout=_DESCRIBE_S) if names else {}
         found = {}
         for name, resource in resources.items():
             spoken_of = catalogue.topic(name).kafka_configs(1)
@@ -116,7 +123,18 @@ class Topics:
             held = {key: str(entry.value) for key, entry in entries.items() if key in spoken_of}
             rows = metadata.topics[name].partitions
             found[name] = Existing(len(rows), len(rows[0].replicas), held)
-        return len(metadata.brokers), found
+        return max(len(metadata.brokers), await self._default_replicas(metadata)), found
+
+    async def _default_replicas(self, metadata: Any) -> int:
+        """What the cluster gives a topic by itself: tells of brokers that are away now, which metadata do not list."""
+        for broker in metadata.brokers:
+            resource = ConfigResource(ResourceType.BROKER, str(broker))
+            (future,) = self._admin.describe_configs([resource], request_timeout=_DESCRIBE_S).values()
+            # Dead and still listed, or we may be allowed to ask for topics alone.
+            with suppress(TransientError, PermanentError):
+                configs = await self._settled(future, f"the settings of broker {broker}")
+                return int(configs["default.replication.factor"].value)
+        return 1
 
     async def ends(self, counts: Mapping[str, int]) -> dict[Place, Ends]:
         """Begin and end of every partition of the topics in `counts`, which maps them to their partition count."""
@@ -145,31 +163,36 @@ class Topics:
         return await self._patiently(ask)
 
     async def _metadata(self) -> Any:
-        async def ask() -> Any:
-            with self._classifying("the list of topics"):
-                return await asyncio.to_thread(self._admin.list_topics, timeout=min(_REQUEST_S, self._patience_s))
-
-        return await self._patiently(ask)
+        with self._classifying("the list of topics"):
+            return await asyncio.to_thread(self._admin.list_topics, timeout=min(_REQUEST_S, self._patience_s))
 
     async def _seen(self, catalogue: Catalogue, partitions: int | None) -> None:
         """Raises TransientError until the brokers, which follow the controller, show what was done."""
-        brokers, existing = await self.existing(catalogue)
+        brokers, existing = await self._existing(catalogue)
         left = plan(catalogue, existing, brokers, partitions)
         if left.create or left.alter or left.grow:
             names = sorted({*(creation.topic.name for creation in left.create), *left.alter, *left.grow})
             raise TransientError(f"Kafka at {self._servers} does not show yet what was done to {', '.join(names)}")
 
-    async def _create(self, creation: Creation) -> bool:
-        topic = creation.topic
-        new = NewTopic(topic.name, creation.partitions, creation.replication, config=creation.configs)
+    def _creating(self, creations: Sequence[Creation]) -> "list[tuple[Creation, Future[None]]]":
+        """All in one request: the controller has a few round trips to the other nodes for each."""
+        new = [
+            NewTopic(creation.topic.name, creation.partitions, creation.replication, config=creation.configs)
+            for creation in creations
+        ]
+        futures = self._admin.create_topics(new) if new else {}
+        return [(creation, futures[creation.topic.name]) for creation in creations]
+
+    async def _created(self, creation: Creation, creating: "Future[None]") -> bool:
+        """False where somebody else was quicker, who applies too."""
         try:
-            await self._settled(self._admin.create_topics([new])[topic.name], f"the creation of {topic.name}")
+            await self._settled(creating, f"the creation of {creation.topic.name}")
         except PermanentError as error:
             if (
                 isinstance(error.__cause__, KafkaException)
                 and _code(error.__cause__) == KafkaError.TOPIC_ALREADY_EXISTS
             ):
-                return False  # somebody else is applying too
+                return False
             raise
         return True
 

@@ -5,6 +5,7 @@ import logging
 
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from penstock.errors import TransientError
 
@@ -13,15 +14,29 @@ _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
 
-def require_metadata(bootstrap_servers: str, timeout_s: float, brokers: int = 1) -> None:
-    """Raises TransientError unless `brokers` brokers are listed within the time."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, **_QUICK}, logger=_silent)
-    try:
-        found = admin.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise TransientError(f"{bootstrap_servers} does not answer: {error.args[0].str()}") from error
+def require_metadata(bootstrap_servers: str, timeout_s: float) -> None:
+    """Raises TransientError unless a broker answers within the time."""
+    _metadata(bootstrap_servers, timeout_s)
+
+
+def require_in_sync(bootstrap_servers: str, timeout_s: float, brokers: int) -> None:
+    """Raises TransientError unless, as the broker that answers sees it, there are `brokers` of them and every
+    partition has a leader and all its replicas in sync."""
+    found = _metadata(bootstrap_servers, timeout_s)
     if len(found.brokers) < brokers:
         raise TransientError(f"{len(found.brokers)} of {brokers} brokers are there")
+    partitions = [one for topic in found.topics.values() for one in topic.partitions.values()]
+    behind = sum(one.leader < 0 or len(one.isrs) < len(one.replicas) for one in partitions)
+    if behind:
+        raise TransientError(f"{behind} of {len(partitions)} partitions have no leader or a replica out of sync")
+
+
+def _metadata(bootstrap_servers: str, timeout_s: float) -> ClusterMetadata:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, **_QUICK}, logger=_silent)
+    try:
+        return admin.list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        raise TransientError(f"{bootstrap_servers} does not answer: {error.args[0].str()}") from error
 
 
 def require_transactions(bootstrap_servers: str, transactional_id: str, timeout_s: float) -> None:

@@ -34,6 +34,20 @@ def test_a_part_that_is_up_is_not_moved_to_another_port(stack: RunningStack) -> 
     assert "penstock down" in done.stderr
 
 
+def test_two_nodes_are_no_choice(tmp_path: Path) -> None:
+    done = penstock(tmp_path / "data", "up", "--nodes", "2")
+    assert done.returncode == 2
+    assert "'2' is not one of '1', '3'" in done.stderr
+
+
+def test_a_stack_of_one_node_does_not_become_one_of_three(stack: RunningStack) -> None:
+    done = penstock(stack.data, "up", "--nodes", "3")
+    assert done.returncode == 3
+    assert f"{stack.data} holds the data of a cluster of 1 node" in done.stderr
+    assert "`penstock down --volumes`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unreachable_download_says_what_and_what_to_do(tmp_path: Path, taken_port: int) -> None:
     done = penstock(
         tmp_path / "data",

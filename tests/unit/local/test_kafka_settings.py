@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from penstock.local.kafka import Kafka
-from penstock.local.stack import part_names, port_names
+from penstock.local.nodes import port_names
+from penstock.local.stack import part_names
 from penstock.local.state import new_state
+from penstock.stream.kafka_config import ClientSettings
 
 
 def settings(node: str, nodes: int, tmp_path: Path) -> dict[str, str]:
@@ -36,3 +38,9 @@ def test_three_nodes_keep_three_copies_and_survive_the_loss_of_one(tmp_path: Pat
     for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
         assert found[f"{topic}.replication.factor"] == "3"
     assert found["min.insync.replicas"] == found["transaction.state.log.min.isr"] == "2"
+
+
+def test_what_a_killed_node_led_is_led_by_another_before_a_commit_gives_up(tmp_path: Path) -> None:
+    session_ms = int(settings("kafka-1", 3, tmp_path)["broker.session.timeout.ms"])
+    assert session_ms / 1000 < ClientSettings("", "", (), "").commit_deadline_s
+    assert "broker.session.timeout.ms" not in settings("kafka", 1, tmp_path)

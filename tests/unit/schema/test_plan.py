@@ -26,6 +26,22 @@ def test_three_replicas_are_the_most() -> None:
     assert {creation.configs["min.insync.replicas"] for creation in plan(CATALOGUE, {}, brokers=5).create} == {"2"}
 
 
+def test_what_exists_keeps_the_replicas_it_has() -> None:
+    one_copy = {topic.name: as_planned(topic) for topic in CATALOGUE.topics}
+    assert plan(CATALOGUE, one_copy, brokers=3).alter == {}, "two in sync, with one replica, would refuse every write"
+    three = Existing(RAW.partitions, 3, RAW.kafka_configs(3))
+    assert plan(Catalogue((RAW,)), {RAW.name: three}, brokers=2).alter == {}
+
+
+def test_a_write_is_never_in_fewer_replicas_than_somebody_wanted() -> None:
+    def altered(in_sync: int) -> dict[str, dict[str, str]]:
+        held = Existing(RAW.partitions, 3, RAW.kafka_configs(3) | {"min.insync.replicas": str(in_sync)})
+        return plan(Catalogue((RAW,)), {RAW.name: held}, brokers=3).alter
+
+    assert altered(3) == altered(2) == {}
+    assert altered(1) == altered(4) == {"events.raw": {"min.insync.replicas": "2"}}
+
+
 def test_nothing_is_planned_where_all_is_as_it_should_be() -> None:
     made = plan(CATALOGUE, {topic.name: as_planned(topic) for topic in CATALOGUE.topics}, brokers=1)
     assert (made.create, made.grow, made.alter, made.problems) == ([], {}, {}, [])
