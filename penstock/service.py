@@ -5,6 +5,7 @@ Exit codes: 0 stopped as asked, 1 the service cannot go on, 2 wrong settings, 3 
 """
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -164,6 +165,7 @@ def _watch(host: Host) -> None:
             if stalled_s > host.hang_s:
                 with suppress(Exception):
                     log.critical("hung, ending the process", stalled_s=round(stalled_s), limit_s=host.hang_s)
+                    faulthandler.dump_traceback()  # where every thread stands: the one thing a restart would lose
                 os._exit(EXIT_HUNG)
 
     threading.Thread(target=watch, name="watchdog", daemon=True).start()

@@ -10,6 +10,9 @@ from penstock.schema.catalogue import Catalogue, load_catalogue
 from penstock.schema.registry import Registry
 from penstock.schema.topics import TopicReport, Topics
 
+_PATIENCE_S = 60.0
+"""Several brokers that have only just started move the coordinators of the groups among them for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -69,9 +72,9 @@ async def apply_all(
         SystemFaultError: the registry cannot be used.
     """
     chosen = catalogue or load_catalogue()
-    async with Registry(schema_registry_url) as registry:
+    async with Registry(schema_registry_url, patience_s=_PATIENCE_S) as registry:
         topics, schemas = await asyncio.gather(
-            Topics(bootstrap_servers).apply(chosen, partitions=partitions),
+            Topics(bootstrap_servers, patience_s=_PATIENCE_S).apply(chosen, partitions=partitions),
             register_all(registry, chosen),
             return_exceptions=True,
         )

@@ -25,7 +25,7 @@ class Outsider:
     def __init__(self, bootstrap_servers: str, schema_registry_url: str, source: str, file: Path) -> None:
         self.source = source
         self.events = self.refused = self.repeated = 0
-        self._producer = Producer(producer_config(bootstrap_servers, "outsider"))
+        self._producer = Producer({**producer_config(bootstrap_servers, "outsider"), "log_level": 0})
         self._values = self._encoded(asyncio.run(_codec(schema_registry_url)), file)
 
     def feed(self, count: int) -> None:
@@ -39,7 +39,7 @@ class Outsider:
             if self.events % 25 == 0:
                 self._producer.produce("events.inbox", b"no event", uuid4().bytes)
                 self.refused += 1
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0
 
     def _encoded(self, codec: Codec, file: Path) -> Iterator[bytes]:
         parser = PARSERS[self.source](file)

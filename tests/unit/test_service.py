@@ -126,7 +126,9 @@ def test_livez_tells_of_a_hang_and_then_the_watchdog_ends_it(start: Callable[...
     process.until(process.endpoints.exists)
     process.until(lambda: process.ask("livez") == 503)
     assert process.ended() == 70
-    assert "hung" in process.log.read_text()
+    told = process.log.read_text()
+    assert "hung" in told
+    assert "most recent call first" in told, "where every thread stood"
 
 
 @pytest.mark.parametrize(("does", "code"), [("permanent", 1), ("system", 3)])
