@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection
@@ -125,6 +126,7 @@ class KafkaBroker:
         self._closed = True
         if self._fetching is not None:
             await self._acking(self._fetching)
+        self._admin_client = None
         await self._worker.do(self._transactions.close)
         # Leaving the group revokes what is still assigned.
         await self._acking(asyncio.create_task(self._worker.do(self._reader.close)))
@@ -161,39 +163,42 @@ class KafkaBroker:
         self._events.append(event)
         self._arrived.set()
 
-    def _admin(self) -> AdminClient:
+    @contextmanager
+    def _admin(self, doing: str) -> Iterator[AdminClient]:
+        """The admin client; a new one after each error.
+
+        The client keeps a partition's leader and its epoch, and does not ask again when a request fails of them: after
+        a change of leaders all its requests may fail for ever (librdkafka 2.16: FENCED_LEADER_EPOCH).
+        """
         if self._admin_client is None:
             self._admin_client = AdminClient(
                 kafka_config.base(self._settings.bootstrap_servers, self._settings.transactional_id)
             )
-        return self._admin_client
+        try:
+            yield self._admin_client
+        except KafkaException as error:
+            self._admin_client = None
+            raise explain(error, doing) from error
 
     def _list_offsets(self, partitions: Collection[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         if not partitions:
             return {}
-        asked = self._admin().list_offsets(
-            {KafkaPartition(*tp): spec for tp in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_ADMIN_TIMEOUT_S,
-        )
-        try:
+        with self._admin("listing offsets") as admin:
+            asked = admin.list_offsets(
+                {KafkaPartition(*tp): spec for tp in partitions},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=_ADMIN_TIMEOUT_S,
+            )
             return {TopicPartition(p.topic, p.partition): answer.result().offset for p, answer in asked.items()}
-        except KafkaException as error:
-            raise explain(error, "listing offsets") from error
 
     def _topic_id(self, topic: str) -> str:
-        answer = self._admin().describe_topics(TopicCollection([topic]), request_timeout=_ADMIN_TIMEOUT_S)
-        try:
-            described = answer[topic].result()
-        except KafkaException as error:
-            raise explain(error, f"describing topic {topic}") from error
-        return topic_id_text(described.topic_id)
+        with self._admin(f"describing topic {topic}") as admin:
+            answer = admin.describe_topics(TopicCollection([topic]), request_timeout=_ADMIN_TIMEOUT_S)
+            return topic_id_text(answer[topic].result().topic_id)
 
     def _partition_count(self, topic: str) -> int:
-        try:
-            metadata = self._admin().list_topics(topic, timeout=_ADMIN_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise explain(error, f"describing topic {topic}") from error
+        with self._admin(f"describing topic {topic}") as admin:
+            metadata = admin.list_topics(topic, timeout=_ADMIN_TIMEOUT_S).topics[topic]
         if metadata.error is not None:
             raise SystemFaultError(f"topic {topic} does not exist; create the topics with `penstock topics apply`")
         return len(metadata.partitions)
@@ -245,14 +250,12 @@ class KafkaBroker:
     def _delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         if not before:
             return
-        asked = self._admin().delete_records(
-            [KafkaPartition(*tp, offset) for tp, offset in before.items()], request_timeout=_ADMIN_TIMEOUT_S
-        )
-        for tp, answer in asked.items():
-            try:
+        with self._admin(f"deleting records of {', '.join(map(str, before))}") as admin:
+            asked = admin.delete_records(
+                [KafkaPartition(*tp, offset) for tp, offset in before.items()], request_timeout=_ADMIN_TIMEOUT_S
+            )
+            for answer in asked.values():
                 answer.result()
-            except KafkaException as error:
-                raise explain(error, f"deleting records of {tp.topic}[{tp.partition}]") from error
 
 
 def _without(event: Event | Exception, partitions: Collection[TopicPartition]) -> Event | Exception:

@@ -33,7 +33,7 @@ class LagReader:
     def __init__(self, bootstrap_servers: str) -> None:
         self._servers = bootstrap_servers
         self._reader_config = kafka_config.reader(bootstrap_servers, "penstock.lag")
-        self._admin = AdminClient(kafka_config.base(bootstrap_servers, "penstock.lag"))
+        self._admin: AdminClient | None = None
 
     async def of(self, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[TopicPartition, Behind]]:
         """For each group and its input topics.
@@ -49,8 +49,9 @@ class LagReader:
         return not left or await asyncio.to_thread(self._only_markers, left)
 
     def _of(self, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[TopicPartition, Behind]]:
+        admin = self._admin = self._admin or AdminClient(kafka_config.base(self._servers, "penstock.lag"))
         try:
-            known = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+            known = admin.list_topics(timeout=_TIMEOUT_S).topics
             partitions = [
                 TopicPartition(topic, partition)
                 for topic in {topic for topics in groups.values() for topic in topics if topic in known}
@@ -62,13 +63,14 @@ class LagReader:
             }
             # Ends after commits: a lag is then never told smaller than it is.
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client has no types here
-            asked = self._admin.list_offsets(
+            asked = admin.list_offsets(
                 {KafkaPartition(*tp): latest for tp in partitions},
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=_TIMEOUT_S,
             )
             ends = {TopicPartition(p.topic, p.partition): answer.result().offset for p, answer in asked.items()}
         except KafkaException as error:
+            self._admin = None  # it would go on asking a leader that is none any more
             raise explain(error, "reading the lag of the groups") from error
         return {
             group: {tp: Behind(committed[group].get(tp), ends[tp]) for tp in sorted(partitions) if tp.topic in topics}

@@ -34,8 +34,8 @@ _PASSING = (
     KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.THROTTLING_QUOTA_EXCEEDED,
 )  # fmt: skip
-"""The brokers' retriable errors (org.apache.kafka.common.protocol.Errors), and the client's own of that kind. librdkafka
-flags them so only where it would repeat a request by itself, and an admin's or a reader's request it does not."""
+"""The brokers' retriable errors (org.apache.kafka.common.protocol.Errors), and the client's own of that kind.
+librdkafka flags them so only where it would repeat a request by itself, and an admin's or a reader's it does not."""
 
 VERDICTS: dict[int, Verdict] = {
     **dict.fromkeys(_PASSING, Verdict(Category.TRANSIENT, _TRANSIENT)),
