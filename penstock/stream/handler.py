@@ -32,8 +32,9 @@ class Output:
 
 class Handler(Protocol):
     async def process(self, batch: Sequence[Record]) -> Output:
-        """Called with 1..max_records records in partition order; keys, headers and timestamps are handed on by the
-        handler (`uid`, `source`, `traceparent`, `occurred-at`, `fingerprint-version`, Kafka timestamp = ingest time).
+        """Called with 1..max_records records in partition order, whose headers can be read; keys, headers and
+        timestamps are handed on by the handler (`uid`, `source`, `traceparent`, `occurred-at`, `fingerprint-version`,
+        Kafka timestamp = ingest time).
 
         Raises:
             TransientError, ThrottledError: nothing was kept; the loop rolls back, waits and gives the same batch again.
@@ -123,7 +124,8 @@ class Sink(Protocol):
         ...
 
     async def add(self, batch: Sequence[Record]) -> Sequence[Dead]:
-        """Takes records into the buffer; returns those that can never be stored."""
+        """Takes records into the buffer; returns those that can never be stored, unreadable headers among them
+        (`headers.of`)."""
         ...
 
     def due(self, now_s: float) -> Collection[TopicPartition]:

@@ -14,13 +14,14 @@ what the broker holds, since only the stable offset tells whether the last commi
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import Category, ThrottledError, TransientError, classify
+from penstock.stream import headers
 from penstock.stream.assignment import Assignment
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Handler, Output, State
@@ -142,7 +143,7 @@ class Loop:
         if records:
             try:
                 failpoints.hit(f"{self._settings.stage}.before-handle")
-                output = await self._handler.process(records)  # 2.
+                output = await self._process(records)  # 2.
             except Exception as error:
                 if classify(error) not in (Category.TRANSIENT, Category.THROTTLED):
                     raise
@@ -151,6 +152,13 @@ class Loop:
             await self._produce(records, output, polled.membership)
         if self._pace.due(self._clock.monotonic_s(), drained=not records):
             await self._commit()
+
+    async def _process(self, records: Sequence[Record]) -> Output:
+        """A record whose headers cannot be read is dead before a handler, or the producer, looks at them."""
+        records, dead = headers.readable(records)
+        output = await self._handler.process(records) if records else Output()
+        output.dead += dead
+        return output
 
     async def _produce(self, records: Collection[Record], output: Output, membership: Membership | None) -> None:
         letters = [self._dead_letters.wrap(dead) for dead in output.dead]
