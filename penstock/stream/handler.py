@@ -6,7 +6,7 @@ in-memory broker. The loop (loop.py, sink_loop.py) owns polling, transactions, o
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from penstock.errors import Category, DataError, PenstockError
 from penstock.stream.port import Outgoing, Record, TopicPartition
@@ -39,6 +39,26 @@ class Handler(Protocol):
         Raises:
             TransientError, ThrottledError: nothing was kept; the loop rolls back, waits and gives the same batch again.
             PenstockError: the stage stops with the explanation.
+        """
+        ...
+
+
+@runtime_checkable
+class Asking(Handler, Protocol):
+    """A handler that has to ask somebody outside about some batches: the registry about a schema not seen yet.
+
+    An open transaction holds all readers back, so the loop ends its own first. It polls on between the questions.
+    """
+
+    def must_ask(self, batch: Sequence[Record]) -> bool:
+        """Whether `process` needs to know something first. Quick: every batch comes by."""
+        ...
+
+    async def ask(self, batch: Sequence[Record]) -> None:
+        """Asks some of what it needs to know, in seconds at most; the batch comes again.
+
+        Raises:
+            TransientError, ThrottledError: nobody answers; the loop waits and gives the same batch again.
         """
         ...
 
