@@ -46,9 +46,13 @@ class DeadLetters:
         self._max_bytes = max_bytes
         self._stage = stage
         self._encode = encode
-        self._topic_ids = topic_ids
+        self._topic_ids = dict(topic_ids)
         self._clock = clock
         self._logged = (0, 0)
+
+    def reads(self, topic_ids: Mapping[str, str]) -> None:
+        """The topics' ids as they are now: one that is deleted and made again gets another."""
+        self._topic_ids.update(topic_ids)
 
     def wrap(self, dead: Dead) -> Outgoing:
         record, error = dead.record, dead.error

@@ -173,6 +173,7 @@ class Loop:
         return output
 
     async def _produce(self, records: Collection[Record], output: Output, membership: Membership | None) -> None:
+        self._dead_letters.reads(self._restore.topic_ids)
         letters = [self._dead_letters.wrap(dead) for dead in output.dead]
         if not self._open:
             self._membership = membership

@@ -228,6 +228,7 @@ class SinkLoop:
         if not starting:
             return
         topic_ids = {topic: await self._broker.topic_id(topic) for topic in {tp.topic for tp in starting}}
+        self._dead_letters.reads(topic_ids)
         offsets = dict(await self._sink.positions(starting, topic_ids))
         await self._broker.seek(offsets)
         await self._broker.resume(offsets)

@@ -199,7 +199,9 @@ async def test_a_topic_made_again_is_revoked_and_assigned_anew(bench: Bench) -> 
     tp = TopicPartition(topic, 0)
     broker = bench.broker(bench.name("g"), topic)
     await broker.start()
+    await bench.send(lines(bench, topic, b"0", b"1"))
     await start_reading(broker, [tp])
+    await take(broker, 2)
     await bench.recreate(topic)
     for _ in range(150):
         event = await broker.poll(10, POLL_S)
