@@ -82,6 +82,10 @@ class State(Protocol):
         """(input topic id, next input offset) that the restored changelog ends with; None if it was empty."""
         ...
 
+    def begin(self, partition: int, topic_id: str) -> None:
+        """It is restored up to the committed offset; records of the input topic of this id come next."""
+        ...
+
     def checkpoint(self, topic_id: str, positions: Mapping[int, int]) -> Sequence[Outgoing]:
         """Changelog records for what changed since the last commit: at least one for every partition in
         `positions`, which maps it to its next input offset."""

@@ -113,6 +113,7 @@ class Restore:
         if next_offset == replay.committed:
             del self._replays[tp]
             log.info("restored", partition=str(tp), offset=replay.committed, changelog_records=replay.records)
+            state.begin(tp.partition, topic_id)
             await self._resume({tp: replay.committed})
             return
         now_s = self._clock.monotonic_s()

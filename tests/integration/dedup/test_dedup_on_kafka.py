@@ -65,7 +65,8 @@ async def test_a_duplicate_names_its_original(world: World) -> None:
     assert duplicate["source"] == "test"
     named = duplicate["first"]
     assert isinstance(named, dict)
-    assert (named["partition"], named["offset"], named["timestamp"]) == (
+    assert (named["topic_id"], named["partition"], named["offset"], named["timestamp"]) == (
+        await world.topic_id(world.raw),
         first.partition(),
         first.offset(),
         first.timestamp()[1],
