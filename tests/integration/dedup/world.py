@@ -169,6 +169,16 @@ async def killed_at(failpoint: str, stack: RunningStack, slot: int) -> None:
     assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -9
 
 
+async def ended(stack: RunningStack, slot: int, **settings: str) -> tuple[int, str]:
+    """The exit code of the real service, which must end by itself, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.dedup", env=environment(stack, slot) | settings,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    return process.returncode or 0, said.decode()
+
+
 @asynccontextmanager
 async def service(stack: RunningStack, slot: int) -> AsyncIterator[None]:
     """The real service, once it has told where it is; stopped by SIGTERM, which it has to follow."""
