@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import click
 from confluent_kafka import Message
@@ -15,6 +15,7 @@ from penstock.ledger.kafka_reader import KafkaReader
 from penstock.schema.codec import Decoder
 from penstock.schema.json_form import line_of
 from penstock.schema.registry import Registry
+from penstock.stream import headers
 from penstock.stream.port import TIMESTAMP_MS
 
 _CHUNK = 200
@@ -79,14 +80,18 @@ async def _records(reader: KafkaReader, topic: str, count: int, *, follow: bool)
 
 
 def _shown(record: Message, decoder: Decoder) -> dict[str, Any]:
-    headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
+    lost: dict[str, Any] = {}
+    try:
+        found = headers.of(record)  # type: ignore[arg-type]  # a fetched message has an offset
+    except DataError as error:
+        found, lost = [], {"headers_not_read": str(error)}
     shown: dict[str, Any] = {
         "partition": record.partition(),
         "offset": record.offset(),
         "timestamp": record.timestamp()[TIMESTAMP_MS],
         "key": _text_or_hex(record.key()),
-        "headers": [[name, value if name in _BINARY_HEADERS else _text_or_hex(value)] for name, value in headers],
-    }
+        "headers": [[name, value if name in _BINARY_HEADERS else _text_or_hex(value)] for name, value in found],
+    } | lost
     value = record.value()
     try:
         return shown | {"value": decoder.decode(value)}

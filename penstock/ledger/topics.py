@@ -11,6 +11,7 @@ from penstock.ledger.identity import Cut, Place, by_place, identify
 from penstock.ledger.kafka_reader import KafkaReader, TopicFacts
 from penstock.ledger.letters import DeadLetter, LetterCount, letter_of
 from penstock.ledger.tally import Tallies, Tally
+from penstock.stream import headers
 from penstock.stream.port import TIMESTAMP_MS, TopicPartition
 
 Progress = Callable[[str, int, int], None]
@@ -81,7 +82,7 @@ class HeaderCounter:
         cut, add = self._cut, self._tallies.add
         for record in records:
             if record.timestamp()[TIMESTAMP_MS] in cut:
-                add(*identify(record.headers(), partial(place_of, record, topic_id)))  # type: ignore[arg-type]  # headers() gives a list of pairs
+                add(*_identified(record, topic_id))
 
     def read(self) -> dict[str, Tally]:
         return self._tallies.read()
@@ -108,6 +109,14 @@ class LetterCounter:
 
     def read(self) -> dict[str, Tally]:
         return self._letters.tallies.read()
+
+
+def _identified(record: Message, topic_id: str) -> tuple[str, int]:
+    try:
+        found = headers.of(record)  # type: ignore[arg-type]  # a fetched message has an offset
+    except DataError:
+        return by_place(place_of(record, topic_id))  # as the dead letter about it is
+    return identify(found, partial(place_of, record, topic_id))
 
 
 def place_of(record: Message, topic_id: str) -> Place:

@@ -21,6 +21,8 @@ UNKNOWN_TTL_S = 60.0
 """How long a schema id that the registry does not know is not asked for again."""
 _MAX_UNKNOWN = 10_000
 _CONCURRENT_LOOKUPS = 8
+LOOKUPS_PER_TURN = 64
+"""Of a stage that polls in between: whoever writes to a topic may name any number of schemas that nobody knows."""
 
 
 class SchemaSource(Protocol):
@@ -86,33 +88,43 @@ class Decoder:
         self._compiled: dict[bytes, Callable[[bytes, int], Any]] = {}
         self._unknown: dict[bytes, float] = {}
 
-    async def prepare(self, values: Iterable[bytes | None]) -> None:
-        """Fetches and compiles the schemas of these values that are not known yet.
+    def lacks(self, values: Iterable[bytes | None]) -> bool:
+        """Whether `prepare` would have to ask the registry about these values."""
+        return bool(self._wanted(values, self._clock.monotonic_s()))
+
+    async def prepare(self, values: Iterable[bytes | None], *, at_most: int | None = None) -> None:
+        """Fetches and compiles the schemas of these values that are not known yet; of `at_most` so many, if given.
 
         Raises:
             TransientError: the registry is away; nothing is lost, call again.
         """
-        prefixes = {value[:HEADER_SIZE] for value in values if value}
-        new = prefixes.difference(self._compiled)
-        if not new:
-            return
         now = self._clock.monotonic_s()
-        wanted = [
+        wanted = self._wanted(values, now)[:at_most]
+        if not wanted:
+            return
+        left = iter(wanted)
+
+        async def look_up() -> None:
+            for prefix in left:
+                await self._add(prefix, now)
+
+        try:
+            async with asyncio.TaskGroup() as askers:  # when one gives up so do all: they wait for the same answerer
+                for _ in range(_CONCURRENT_LOOKUPS):
+                    askers.create_task(look_up())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    def _wanted(self, values: Iterable[bytes | None], now: float) -> list[bytes]:
+        """The beginnings of values that say which schema, where that is neither compiled nor known to be nobody's."""
+        new = {value[:HEADER_SIZE] for value in values if value}.difference(self._compiled)
+        return [
             prefix
             for prefix in new
             if len(prefix) == HEADER_SIZE
             and prefix.startswith(MAGIC)
             and now - self._unknown.get(prefix, -UNKNOWN_TTL_S) >= UNKNOWN_TTL_S
         ]
-        slots = asyncio.Semaphore(_CONCURRENT_LOOKUPS)
-
-        async def look_up(prefix: bytes) -> None:
-            async with slots:
-                await self._add(prefix, now)
-
-        for outcome in await asyncio.gather(*map(look_up, wanted), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
 
     async def _add(self, prefix: bytes, now: float) -> None:
         schema_id = int.from_bytes(prefix[1:], "big")

@@ -74,3 +74,11 @@ class Assignment:
             return polled.records
         valid = {tp for tp, since in self._since.items() if since <= polled.generation and tp not in self._starting}
         return [record for record in polled.records if (record.topic(), record.partition()) in valid]
+
+
+def starts_of(records: Iterable[Record]) -> dict[TopicPartition, int]:
+    """Where to seek to read these records again; within a partition they are in its order."""
+    starts: dict[TopicPartition, int] = {}
+    for record in records:
+        starts.setdefault(TopicPartition(record.topic(), record.partition()), record.offset())
+    return starts

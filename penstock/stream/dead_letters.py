@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from penstock.clock import Clock
+from penstock.errors import DataError
 from penstock.stream import headers
 from penstock.stream.handler import Dead
 from penstock.stream.port import Headers, Outgoing, Record
@@ -45,14 +46,18 @@ class DeadLetters:
         self._max_bytes = max_bytes
         self._stage = stage
         self._encode = encode
-        self._topic_ids = topic_ids
+        self._topic_ids = dict(topic_ids)
         self._clock = clock
         self._logged = (0, 0)
 
+    def reads(self, topic_ids: Mapping[str, str]) -> None:
+        """The topics' ids as they are now: one that is deleted and made again gets another."""
+        self._topic_ids.update(topic_ids)
+
     def wrap(self, dead: Dead) -> Outgoing:
         record, error = dead.record, dead.error
-        found = record.headers() or []
-        uid, source = headers.get(record, headers.UID), headers.get(record, headers.SOURCE)
+        found, detail = _headers_of(dead)
+        uid, source = headers.last(found, headers.UID), headers.last(found, headers.SOURCE)
         now_ms = self._clock.now_ms()
         letter: dict[str, object] = {
             "stage": self._stage,
@@ -67,9 +72,9 @@ class DeadLetters:
             "headers": [{"key": name, "value": value} for name, value in found],
             "category": error.category.value,
             "reason": error.reason,
-            "detail": error.detail,
+            "detail": detail,
             "field": error.field,
-            "attempts": attempts(record),
+            "attempts": _attempts(found),
             "uid": uid if uid is not None and len(uid) == headers.UID_BYTES else None,
             "source": source.decode("utf-8", "replace") if source is not None else None,
             "failed_at": now_ms,
@@ -83,20 +88,18 @@ class DeadLetters:
         ]
         key = record.key()
         room = self._max_bytes - 2 * _ROOM_BYTES - 2 * sum(len(name) + len(value or b"") for name, value in ours)
-        if _size(record) > room:
-            key = self._cut(letter, record, room)
+        if _size(record, found) > room:
+            key = self._cut(letter, record, found, room)
         return Outgoing(f"dlq.{self._stage}", key, self._encode(letter), ours, now_ms)
 
     @staticmethod
-    def _cut(letter: dict[str, object], record: Record, room: int) -> bytes | None:
+    def _cut(letter: dict[str, object], record: Record, found: Headers, room: int) -> bytes | None:
         """Shortens the letter to `room` bytes; returns the key it goes by."""
         key, value = record.key(), record.value()
         if 2 * len(key or b"") > room // 4:  # it stands in the letter and outside it
             letter["key"] = key = None
-        kept = [
-            (name, data) for name, data in record.headers() or [] if len(name) + len(data or b"") <= _MAX_HEADER_BYTES
-        ]
-        if _headers_size(record.headers() or []) > room // 4:
+        kept = [(name, data) for name, data in found if len(name) + len(data or b"") <= _MAX_HEADER_BYTES]
+        if _headers_size(found) > room // 4:
             letter["headers"] = [{"key": name, "value": data} for name, data in kept[:_MAX_HEADERS]]
         if value is not None and len(value) > room // 4:
             letter["value"], letter["value_size"] = value[: room // 4], len(value)
@@ -113,16 +116,26 @@ class DeadLetters:
         log.warning("dead letter", uid=uid.hex() if isinstance(uid, bytes) else None, **told)
 
 
-def _size(record: Record) -> int:
+def _headers_of(dead: Dead) -> tuple[Headers, str]:
+    """What can be read of its headers, and the letter's detail, which tells of those that are lost."""
+    try:
+        return headers.of(dead.record), dead.error.detail
+    except DataError as error:
+        if error.reason == dead.error.reason:
+            return [], dead.error.detail
+        return [], f"{dead.error.detail}; and {error.detail}"
+
+
+def _size(record: Record, found: Headers) -> int:
     """Bytes of a letter about it, its key standing there twice."""
-    return 2 * len(record.key() or b"") + len(record.value() or b"") + _headers_size(record.headers() or [])
+    return 2 * len(record.key() or b"") + len(record.value() or b"") + _headers_size(found)
 
 
 def _headers_size(found: Headers) -> int:
     return sum(len(name.encode("utf-8", "replace")) + len(value or b"") + 16 for name, value in found)
 
 
-def attempts(record: Record) -> int:
+def _attempts(found: Headers) -> int:
     """How many times the stage has tried this record, this time included."""
-    count = headers.get(record, headers.RETRY_COUNT)
+    count = headers.last(found, headers.RETRY_COUNT)
     return 1 + (int(count) if count is not None and count.isdigit() and len(count) < 10 else 0)

@@ -6,7 +6,7 @@ in-memory broker. The loop (loop.py, sink_loop.py) owns polling, transactions, o
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from penstock.errors import Category, DataError, PenstockError
 from penstock.stream.port import Outgoing, Record, TopicPartition
@@ -32,12 +32,33 @@ class Output:
 
 class Handler(Protocol):
     async def process(self, batch: Sequence[Record]) -> Output:
-        """Called with 1..max_records records in partition order; keys, headers and timestamps are handed on by the
-        handler (`uid`, `source`, `traceparent`, `occurred-at`, `fingerprint-version`, Kafka timestamp = ingest time).
+        """Called with 1..max_records records in partition order, whose headers can be read; keys, headers and
+        timestamps are handed on by the handler (`uid`, `source`, `traceparent`, `occurred-at`, `fingerprint-version`,
+        Kafka timestamp = ingest time).
 
         Raises:
             TransientError, ThrottledError: nothing was kept; the loop rolls back, waits and gives the same batch again.
             PenstockError: the stage stops with the explanation.
+        """
+        ...
+
+
+@runtime_checkable
+class Asking(Handler, Protocol):
+    """A handler that has to ask somebody outside about some batches: the registry about a schema not seen yet.
+
+    An open transaction holds all readers back, so the loop ends its own first. It polls on between the questions.
+    """
+
+    def must_ask(self, batch: Sequence[Record]) -> bool:
+        """Whether `process` needs to know something first. Quick: every batch comes by."""
+        ...
+
+    async def ask(self, batch: Sequence[Record]) -> None:
+        """Asks some of what it needs to know, in seconds at most; the batch comes again.
+
+        Raises:
+            TransientError, ThrottledError: nobody answers; the loop waits and gives the same batch again.
         """
         ...
 
@@ -59,6 +80,10 @@ class State(Protocol):
 
     def restored(self, partition: int) -> tuple[str, int] | None:
         """(input topic id, next input offset) that the restored changelog ends with; None if it was empty."""
+        ...
+
+    def begin(self, partition: int, topic_id: str) -> None:
+        """It is restored up to the committed offset; records of the input topic of this id come next."""
         ...
 
     def checkpoint(self, topic_id: str, positions: Mapping[int, int]) -> Sequence[Outgoing]:
@@ -123,7 +148,8 @@ class Sink(Protocol):
         ...
 
     async def add(self, batch: Sequence[Record]) -> Sequence[Dead]:
-        """Takes records into the buffer; returns those that can never be stored."""
+        """Takes records into the buffer; returns those that can never be stored, unreadable headers among them
+        (`headers.of`)."""
         ...
 
     def due(self, now_s: float) -> Collection[TopicPartition]:

@@ -3,7 +3,8 @@
 One turn of it, in this order; each number stands again beside the code that does it:
 
  1. poll a batch; drop what is stale
- 2. give it to the handler; wrap what can never be processed as dead letters
+ 2. give it to the handler; wrap what can never be processed as dead letters. A handler that has to ask somebody
+    outside first gets the batch again afterwards; what is open is committed before
  3. produce what came of it (the transaction begins here, with the first record)
  4. commit: the state's changelog and the input offsets go into the transaction, then it is committed
  5. tell the state, which only now forgets its undo log and expires
@@ -14,16 +15,17 @@ what the broker holds, since only the stable offset tells whether the last commi
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import Category, ThrottledError, TransientError, classify
-from penstock.stream.assignment import Assignment
+from penstock.stream import headers
+from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.dead_letters import DeadLetters
-from penstock.stream.handler import Handler, Output, State
+from penstock.stream.handler import Asking, Handler, Output, State
 from penstock.stream.meter import Meter
 from penstock.stream.pace import Pace
 from penstock.stream.port import (
@@ -63,6 +65,7 @@ class Loop:
     ) -> None:
         self._broker = broker
         self._handler = handler
+        self._asking = handler if isinstance(handler, Asking) else None
         self._dead_letters = dead_letters
         self._settings = settings
         self._clock = clock
@@ -141,8 +144,11 @@ class Loop:
         records = self._assignment.fresh(polled)  # 1.
         if records:
             try:
+                if self._asking is not None and self._asking.must_ask(records):
+                    await self._ask(self._asking, records)
+                    return
                 failpoints.hit(f"{self._settings.stage}.before-handle")
-                output = await self._handler.process(records)  # 2.
+                output = await self._process(records)  # 2.
             except Exception as error:
                 if classify(error) not in (Category.TRANSIENT, Category.THROTTLED):
                     raise
@@ -152,7 +158,22 @@ class Loop:
         if self._pace.due(self._clock.monotonic_s(), drained=not records):
             await self._commit()
 
+    async def _ask(self, handler: Asking, records: Sequence[Record]) -> None:
+        """The records are given back and what came before them is committed: nothing is open while somebody outside
+        thinks, and the next poll brings them again."""
+        await self._broker.seek(starts_of(records))
+        await self._commit()
+        await handler.ask(records)
+
+    async def _process(self, records: Sequence[Record]) -> Output:
+        """A record whose headers cannot be read is dead before a handler, or the producer, looks at them."""
+        records, dead = headers.readable(records)
+        output = await self._handler.process(records) if records else Output()
+        output.dead += dead
+        return output
+
     async def _produce(self, records: Collection[Record], output: Output, membership: Membership | None) -> None:
+        self._dead_letters.reads(self._restore.topic_ids)
         letters = [self._dead_letters.wrap(dead) for dead in output.dead]
         if not self._open:
             self._membership = membership

@@ -46,12 +46,14 @@ class Restore:
         self._replays: dict[TopicPartition, _Replay] = {}
         self._not_before_s = float("-inf")
         self.topic_ids: dict[str, str] = {}
+        """As of the first time that a partition of the topic was started."""
 
     async def step(self) -> bool:
         """Advances what is being started a little; True while something is, and more can be done at once.
 
         Raises:
-            PermanentError: there is no committed offset, or the changelog does not belong to it.
+            PermanentError: there is no committed offset, the changelog does not belong to it, or the topic is another
+                one by now.
         """
         if not self._assignment.starting or self._clock.monotonic_s() < self._not_before_s:
             return False
@@ -73,14 +75,19 @@ class Restore:
             self._replays.pop(tp, None)
 
     async def _start(self, partitions: Collection[TopicPartition]) -> None:
-        offsets = {tp: self._known(tp, at) for tp, at in (await self._broker.stable_offsets(partitions)).items()}
-        await self._resume(offsets)
+        offsets = await self._broker.stable_offsets(partitions)
+        for topic in {tp.topic for tp in partitions}:
+            await self._remember(topic)  # behind the offsets: the topic is theirs, or newer
+        await self._resume({tp: self._known(tp, at) for tp, at in offsets.items()})
 
     async def _replay(self, tp: TopicPartition, state: State) -> None:
         changelog = TopicPartition(state.changelog, tp.partition)
         replay = self._replays.get(tp)
         if replay is None:
-            committed = self._known(tp, (await self._broker.stable_offsets([tp]))[tp])
+            offset = (await self._broker.stable_offsets([tp]))[tp]
+            if offset is None:
+                await self._remember(tp.topic)  # which may be why
+            committed = self._known(tp, offset)
             end = (await self._broker.end_offsets([changelog]))[changelog]
             begin = (await self._broker.begin_offsets([changelog]))[changelog]
             replay = self._replays[tp] = _Replay(committed, begin, end)
@@ -94,17 +101,19 @@ class Restore:
 
     async def _check(self, tp: TopicPartition, changelog: TopicPartition, replay: _Replay, state: State) -> None:
         found = state.restored(tp.partition)
-        topic_id = self.topic_ids[tp.topic] = await self._broker.topic_id(tp.topic)
+        topic_id = await self._broker.topic_id(tp.topic)
         if found is not None and found[0] != topic_id:
             raise PermanentError(
                 f"{tp}: {changelog} was written for topic id {found[0]}, but {tp.topic} now has id {topic_id}: it was"
                 f" deleted and made again. Its state does not fit; delete {changelog.topic} too, then"
                 " `penstock topics apply`"
             )
+        self._same(tp.topic, topic_id)
         next_offset = 0 if found is None else found[1]
         if next_offset == replay.committed:
             del self._replays[tp]
             log.info("restored", partition=str(tp), offset=replay.committed, changelog_records=replay.records)
+            state.begin(tp.partition, topic_id)
             await self._resume({tp: replay.committed})
             return
         now_s = self._clock.monotonic_s()
@@ -119,6 +128,18 @@ class Restore:
         replay.end = (await self._broker.end_offsets([changelog]))[changelog]
         replay.committed = self._known(tp, (await self._broker.stable_offsets([tp]))[tp])
         self._later()
+
+    async def _remember(self, topic: str) -> None:
+        self._same(topic, await self._broker.topic_id(topic))
+
+    def _same(self, topic: str, topic_id: str) -> None:
+        known = self.topic_ids.setdefault(topic, topic_id)
+        if known != topic_id:
+            raise PermanentError(
+                f"{topic} was deleted and made again while stage {self._settings.stage} read it: its id was {known},"
+                f" now it is {topic_id}. What it had not read of the old one is gone; start it again, to read the new"
+                " one from its committed offset"
+            )
 
     async def _resume(self, offsets: dict[TopicPartition, int]) -> None:
         await self._broker.seek(offsets)

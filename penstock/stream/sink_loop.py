@@ -21,7 +21,7 @@ import structlog
 from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import TransientError
-from penstock.stream.assignment import Assignment
+from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Dead, RefusedError, Sink
 from penstock.stream.meter import Meter
@@ -129,9 +129,7 @@ class SinkLoop:
         if not records:
             return
         failpoints.hit(f"{self._settings.stage}.before-handle")
-        starts: dict[TopicPartition, int] = {}
-        for record in records:
-            starts.setdefault(TopicPartition(record.topic(), record.partition()), record.offset())
+        starts = starts_of(records)
         try:
             dead = await self._sink.add(records)  # 2.
         except TransientError:
@@ -230,6 +228,7 @@ class SinkLoop:
         if not starting:
             return
         topic_ids = {topic: await self._broker.topic_id(topic) for topic in {tp.topic for tp in starting}}
+        self._dead_letters.reads(topic_ids)
         offsets = dict(await self._sink.positions(starting, topic_ids))
         await self._broker.seek(offsets)
         await self._broker.resume(offsets)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from penstock.errors import DataError, PenstockError
+from penstock.schema.codec import LOOKUPS_PER_TURN
 from penstock.stream.handler import Dead, Output
 from penstock.stream.port import Outgoing, Record
 
@@ -21,12 +22,16 @@ _OVERHEAD_BYTES = 128
 
 
 class Reader(Protocol):
-    async def prepare(self, values: Iterable[bytes | None]) -> None: ...
+    """What of `penstock.schema.codec.Decoder` a stage needs."""
+
+    def lacks(self, values: Iterable[bytes | None]) -> bool: ...
+    async def prepare(self, values: Iterable[bytes | None], *, at_most: int | None) -> None: ...
     def decode(self, value: bytes | None) -> Fields: ...
 
 
 class Widen:
-    """
+    """Implements penstock.stream.handler.Asking.
+
     Args:
         topic: where widened records go, with key, headers and timestamp as they came.
         max_bytes: of a record there; a larger one is a data error, found before the broker would refuse it.
@@ -41,8 +46,13 @@ class Widen:
         self._topic = topic
         self._max_bytes = max_bytes
 
+    def must_ask(self, batch: Sequence[Record]) -> bool:
+        return self._reader.lacks(record.value() for record in batch)
+
+    async def ask(self, batch: Sequence[Record]) -> None:
+        await self._reader.prepare((record.value() for record in batch), at_most=LOOKUPS_PER_TURN)
+
     async def process(self, batch: Sequence[Record]) -> Output:
-        await self._reader.prepare(record.value() for record in batch)
         output = Output()
         read: list[tuple[Record, Fields]] = []
         for record in batch:

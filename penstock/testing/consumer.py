@@ -164,6 +164,8 @@ class MemoryConsumer:
             topic = self._cluster.topics.get(tp.topic)
             if topic is None or room == 0:
                 continue
+            if self._topic_ids.get(tp, topic.topic_id) != topic.topic_id:
+                continue  # fetched by id: the one that was assigned is not there any more
             log = topic.logs[tp.partition]
             start = self._positions[tp]
             if not log.start <= start <= log.high_watermark:

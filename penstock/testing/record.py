@@ -11,7 +11,7 @@ OVERHEAD_BYTES = 70
 
 
 class MemoryRecord:
-    __slots__ = ("_headers", "_key", "_offset", "_partition", "_timestamp", "_topic", "_value")
+    __slots__ = ("_headers", "_key", "_offset", "_partition", "_replaced", "_timestamp", "_topic", "_value")
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class MemoryRecord:
         self._value = value
         self._headers = headers
         self._timestamp = timestamp
+        self._replaced: Headers | None = None
 
     def topic(self) -> str:
         return self._topic
@@ -47,13 +48,29 @@ class MemoryRecord:
         return self._value
 
     def headers(self) -> Headers | None:
+        """Fails like the client's where a name is not UTF-8: one that holds a lone surrogate stands for it."""
+        if self._replaced is not None:
+            return self._replaced
+        for name, _ in self._headers:
+            if not name.isascii():
+                _check(name)
         return list(self._headers) or None
+
+    def set_headers(self, headers: Headers) -> None:
+        self._replaced = headers
 
     def timestamp(self) -> tuple[int, int]:
         return self._timestamp
 
     def __repr__(self) -> str:
         return f"{self._topic}[{self._partition}]@{self._offset} key={self._key!r} value={self._value!r}"
+
+
+def _check(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise SystemError("headers() returned a result with an exception set") from error
 
 
 def size_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> int:

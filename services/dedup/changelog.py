@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from penstock.errors import PermanentError
+from penstock.errors import DataError, PermanentError
 from penstock.stream import headers
 from penstock.stream.port import Headers, Outgoing, Record
 from services.dedup.entries import ENTRY_BYTES, WORD, Words
@@ -64,12 +64,12 @@ def read(record: Record, fingerprint_version: int) -> Standing:
         PermanentError: it is not one of ours, or was written with another version of the fingerprint.
     """
     where = f"{record.topic()}[{record.partition()}] offset {record.offset()}"
-    stated = {name: value for name, value in record.headers() or () if value is not None}
     try:
+        stated = {name: value for name, value in headers.of(record) if value is not None}
         version = int(stated[headers.FINGERPRINT_VERSION])
         standing = Standing(stated[TOPIC_ID].decode(), int(stated[NEXT_OFFSET]), int(stated[WATERMARK]))
         whole = len(record.value() or b"") % ENTRY_BYTES == 0
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, DataError) as error:
         raise PermanentError(
             f"{where} is not a changelog record: {error!r}. Only dedup may write this topic; if its records were"
             " changed by hand, restore topic and committed offsets from before that"

@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from penstock.errors import DataError
+from penstock.errors import DataError, PermanentError
 from penstock.fingerprint import FINGERPRINT_BYTES
 from penstock.stream import headers
 from penstock.stream.handler import Dead, Output
@@ -52,7 +52,7 @@ class Dedup:
         self._count = count
 
     async def process(self, batch: Sequence[Record]) -> Output:
-        sound, entries, dead = _sorted_out(batch)
+        sound, entries, dead = _sorted_out(batch, b"%d" % self._state.fingerprint_version)
         output = Output(dead=dead)
         if not sound:
             return output
@@ -105,15 +105,19 @@ class Dedup:
         return Outgoing(self._topics.duplicates, record.key(), value, record.headers() or [], timestamp_ms)
 
 
-def _sorted_out(batch: Sequence[Record]) -> tuple[Sequence[Record], Words, list[Dead]]:
-    """The records that can be decided on, their entries, and those that can not be decided on."""
+def _sorted_out(batch: Sequence[Record], version: bytes) -> tuple[Sequence[Record], Words, list[Dead]]:
+    """The records that can be decided on, their entries, and those that can not be decided on.
+
+    Raises:
+        PermanentError: a fingerprint is of another version.
+    """
     keys = [record.key() for record in batch]
     times = [record.timestamp()[TIMESTAMP_MS] for record in batch]
-    if min(times) > 0 and _fingerprints(keys) and _traceable(batch):
+    if min(times) > 0 and _fingerprints(keys) and _traceable(batch, version):
         return batch, _entries(batch, keys, times), []
     sound, dead = list[Record](), list[Dead]()
     for record in batch:
-        fault = _fault(record)
+        fault = _fault(record, version)
         if fault is None:
             sound.append(record)
         else:
@@ -136,12 +140,18 @@ def _fingerprints(keys: Sequence[bytes | None]) -> bool:
     return None not in keys and set(map(len, cast("Sequence[bytes]", keys))) == {FINGERPRINT_BYTES}
 
 
-def _traceable(batch: Sequence[Record]) -> bool:
-    """Every record begins with headers uid and source, as ingest writes them; False says nothing about the rest.
+def _traceable(batch: Sequence[Record], version: bytes) -> bool:
+    """Every record has headers uid and source first and this fingerprint-version last, as ingest writes them; False
+    says nothing about the rest.
 
     This is the hot path: the headers are made once per record whoever asks, and the producer asks anyway.
     """
-    uid, source, uid_bytes = headers.UID, headers.SOURCE, headers.UID_BYTES
+    uid, source, uid_bytes, stated = (
+        headers.UID,
+        headers.SOURCE,
+        headers.UID_BYTES,
+        (headers.FINGERPRINT_VERSION, version),
+    )
     for record in batch:
         found = record.headers()
         if found is None or len(found) < 2:
@@ -151,11 +161,22 @@ def _traceable(batch: Sequence[Record]) -> bool:
             return False
         if first[1] is None or len(first[1]) != uid_bytes or not second[1]:
             return False
+        if found[-1] != stated:
+            return False
     return True
 
 
-def _fault(record: Record) -> DataError | None:
+def _fault(record: Record, version: bytes) -> DataError | None:
     key, found = record.key(), dict(record.headers() or ())
+    stated = found.get(headers.FINGERPRINT_VERSION)
+    if stated is not None and stated != version:
+        shown = stated[:20].decode("ascii", "backslashreplace")
+        raise PermanentError(
+            f"{record.topic()}[{record.partition()}] offset {record.offset()} has a fingerprint of version {shown},"
+            f" this dedup has version {version.decode()}: fingerprints of different versions never meet, so duplicates"
+            " across the change would pass. Run ingest and dedup of one version; before both are changed, let dedup"
+            " drain what the old ingest wrote"
+        )
     if key is None or len(key) != FINGERPRINT_BYTES:
         what = "no key" if key is None else f"a key of {len(key)} bytes"
         return DataError("bad-key", f"the record has {what}; a fingerprint has {FINGERPRINT_BYTES}", field="key")

@@ -68,6 +68,10 @@ class SeenState:
     def changelog(self) -> str:
         return self._topic
 
+    @property
+    def fingerprint_version(self) -> int:
+        return self._settings.fingerprint_version
+
     def seen(self, partition: int) -> Seen:
         """The partition's window, to take records into; what it decides is provisional until `committed`."""
         self._touched.add(partition)
@@ -102,11 +106,13 @@ class SeenState:
             seen.built = True
         return seen.restored.topic_id, seen.restored.next_offset
 
+    def begin(self, partition: int, topic_id: str) -> None:
+        self._get(partition).topic_id = topic_id
+
     def checkpoint(self, topic_id: str, positions: Mapping[int, int]) -> Sequence[Outgoing]:
         now_ms, written = self._clock.now_ms(), list[Outgoing]()
         for partition, next_offset in sorted(positions.items()):
             seen = self._get(partition)
-            seen.topic_id = topic_id
             standing = Standing(topic_id, next_offset, seen.window.watermark)
             parts = seen.window.table.changes()
             version = self._settings.fingerprint_version

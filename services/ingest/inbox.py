@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from penstock.clock import Clock
 from penstock.errors import DataError
 from penstock.event_input import parse_event
-from penstock.schema.codec import Decoder
+from penstock.schema.codec import LOOKUPS_PER_TURN, Decoder
 from penstock.stream import headers
 from penstock.stream.handler import Dead, Output
 from penstock.stream.port import Outgoing, Record
@@ -15,7 +15,9 @@ INBOX_TOPIC = "events.inbox"
 
 
 class Inbox:
-    """Confluent-framed Avro of the Event record only; anything else is a dead letter.
+    """Implements penstock.stream.handler.Asking.
+
+    Confluent-framed Avro of the Event record only; anything else is a dead letter.
 
     Of the producer's record only the event goes on, and its traceparent: key, headers, timestamp and `ingested_at` are
     ingest's to set. The source is what the event claims.
@@ -26,8 +28,13 @@ class Inbox:
         self._acceptor = acceptor
         self._clock = clock
 
+    def must_ask(self, batch: Sequence[Record]) -> bool:
+        return self._decoder.lacks(record.value() for record in batch)
+
+    async def ask(self, batch: Sequence[Record]) -> None:
+        await self._decoder.prepare((record.value() for record in batch), at_most=LOOKUPS_PER_TURN)
+
     async def process(self, batch: Sequence[Record]) -> Output:
-        await self._decoder.prepare([record.value() for record in batch])
         now_ms = self._clock.now_ms()
         output = Output()
         for record in batch:

@@ -32,7 +32,7 @@ def row_of(record: Record, event: Mapping[str, Any], topic_id: str) -> Row:
     Ingest time is the record's timestamp; on a retry topic, where that is the time of the retry, the event's own.
 
     Raises:
-        DataError: the record has no timestamp.
+        DataError: the record has no timestamp, or headers that cannot be read.
     """
     topic, partition, offset = record.topic(), record.partition(), record.offset()
     uid, source = _identity(record)
@@ -46,7 +46,7 @@ def row_of(record: Record, event: Mapping[str, Any], topic_id: str) -> Row:
 
 def _identity(record: Record) -> tuple[bytes | None, str | None]:
     uid = source = None
-    for name, value in record.headers() or ():
+    for name, value in headers.of(record):
         if name == headers.UID:
             uid = value
         elif name == headers.SOURCE:

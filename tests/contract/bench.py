@@ -38,6 +38,10 @@ class Bench(Protocol):
         """Writes records outside any transaction, acknowledged on return."""
         ...
 
+    async def send_garbled(self, topic: str, value: bytes) -> None:
+        """Writes a record to partition 0 one of whose headers has a name that is not UTF-8, as any client may."""
+        ...
+
     async def written(self, partition: TopicPartition, end: int) -> None:
         """Waits until the log, open transactions included, ends at `end` or later."""
         ...

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 from penstock.stream.kafka import KafkaBroker
 from penstock.stream.kafka_config import ClientSettings
 from penstock.stream.port import Broker, Outgoing, TopicPartition
+from tests.contract.raw_produce import raw_produce
 
 _CONFIG = {
     "max_message_bytes": "max.message.bytes",
@@ -87,6 +88,9 @@ class KafkaBench:
             )
         left = await asyncio.to_thread(self._producer.flush, _TIMEOUT_S)
         assert left == 0
+
+    async def send_garbled(self, topic: str, value: bytes) -> None:
+        await raw_produce(self._servers, topic, 0, b"k", value, [(b"uid", bytes(16)), (b"\xff", b"x")])
 
     async def written(self, partition: TopicPartition, end: int) -> None:
         asked = KafkaPartition(*partition)

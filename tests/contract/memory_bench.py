@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from penstock.stream.port import Broker, Outgoing, TopicPartition
+from penstock.stream.port import Broker, Headers, Outgoing, TopicPartition
 from penstock.testing import Cluster, MemoryBroker
 
 _MARKER_DELAY_S = 0.005
@@ -53,6 +53,10 @@ class MemoryBench:
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         self.cluster.send(records)
+
+    async def send_garbled(self, topic: str, value: bytes) -> None:
+        headers: Headers = [("uid", bytes(16)), ("\udcff", b"x")]  # a lone surrogate: no UTF-8 has it
+        self.cluster.send([Outgoing(topic, b"k", value, headers, self.now_ms(), 0)])
 
     async def written(self, partition: TopicPartition, end: int) -> None:
         assert self.cluster.log(partition).high_watermark >= end

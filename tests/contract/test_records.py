@@ -2,8 +2,9 @@
 
 import pytest
 
-from penstock.errors import PenstockError, SystemFaultError
-from penstock.stream.port import Assigned, Outcome, Outgoing, Polled, Revoked, TopicPartition
+from penstock.errors import DataError, PenstockError, SystemFaultError
+from penstock.stream import headers
+from penstock.stream.port import Assigned, Headers, Outcome, Outgoing, Polled, Revoked, TopicPartition
 from tests.contract.bench import Bench
 from tests.contract.steps import (
     POLL_S,
@@ -30,13 +31,13 @@ async def test_a_record_comes_back_as_it_was_written(bench: Bench) -> None:
     broker = bench.broker(bench.name("w"))
     await broker.start()
     when_ms = bench.now_ms() - 5_000
-    headers: list[tuple[str, bytes | None]] = [("uid", b"\x00\x01"), ("twice", b"a"), ("twice", b"b"), ("null", None)]
-    assert await transact(broker, [Outgoing(topic, b"key", b"value", headers, when_ms)]) is Outcome.COMMITTED
+    written: Headers = [("uid", b"\x00\x01"), ("twice", b"a"), ("twice", b"b"), ("null", None)]
+    assert await transact(broker, [Outgoing(topic, b"key", b"value", written, when_ms)]) is Outcome.COMMITTED
     await comes_to_read(broker, TopicPartition(topic, 0), b"value")
     (record,) = await read_all(broker, TopicPartition(topic, 0))
     assert (record.topic(), record.partition(), record.offset()) == (topic, 0, 0)
     assert (record.key(), record.value()) == (b"key", b"value")
-    assert record.headers() == headers
+    assert record.headers() == written
     assert record.timestamp() == (CREATE_TIME, when_ms)
 
 
@@ -71,6 +72,24 @@ async def test_a_forwarded_record_keeps_key_value_headers_and_timestamp(bench: B
     await comes_to_read(broker, TopicPartition(target, 0), b"v")
     (record,) = await read_all(broker, TopicPartition(target, 0))
     assert (record.key(), record.headers(), record.timestamp()) == (b"k", [("h", b"1")], (CREATE_TIME, when_ms))
+
+
+async def test_headers_that_cannot_be_read_are_a_data_error_however_often_they_are_asked_for(bench: Bench) -> None:
+    topic = await bench.topic()
+    await bench.send(lines(bench, topic, b"before"))
+    await bench.send_garbled(topic, b"garbled")
+    await bench.send(lines(bench, topic, b"after"))
+    broker = bench.broker(bench.name("g"), topic)
+    await broker.start()
+    await start_reading(broker, [TopicPartition(topic, 0)])
+    records = await take(broker, 3)
+    for _ in range(2):
+        sound, dead = headers.readable(records)
+        assert (values(sound), values([one.record for one in dead])) == ([b"before", b"after"], [b"garbled"])
+    for _ in range(2):
+        with pytest.raises(DataError, match="bad-headers"):
+            headers.get(records[1], headers.UID)
+    assert records[1].headers() == [], "nor does one that looks for himself end the interpreter"
 
 
 async def test_a_key_goes_to_the_partition_that_java_clients_choose(bench: Bench) -> None:
@@ -180,7 +199,9 @@ async def test_a_topic_made_again_is_revoked_and_assigned_anew(bench: Bench) -> 
     tp = TopicPartition(topic, 0)
     broker = bench.broker(bench.name("g"), topic)
     await broker.start()
+    await bench.send(lines(bench, topic, b"0", b"1"))
     await start_reading(broker, [tp])
+    await take(broker, 2)
     await bench.recreate(topic)
     for _ in range(150):
         event = await broker.poll(10, POLL_S)

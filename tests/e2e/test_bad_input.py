@@ -1,5 +1,6 @@
 """Bad input at every door and every hop of the whole system: refused where it says, nothing stops, nothing vanishes."""
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from confluent_kafka import Producer
 from penstock.schema import files
 from penstock.schema.codec import Codec
 from penstock.tracing import mint
+from tests.contract.raw_produce import raw_produce
 from tests.e2e.pipeline import ALL, Pipeline, pipeline
 from tests.e2e.recording import SAMPLES
 
@@ -104,7 +106,8 @@ def test_what_comes_by_kafka_is_refused_by_the_hop_it_meets_and_all_else_balance
         "tombstone": None,
     }
     newest = registered(system, "events.inbox-value", newer())
-    producer = Producer({"bootstrap.servers": system.environment["PENSTOCK_BOOTSTRAP_SERVERS"], "log_level": 0})
+    servers = system.environment["PENSTOCK_BOOTSTRAP_SERVERS"]
+    producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     for value in by_the_inbox.values():
         producer.produce("events.inbox", value, b"any")
     producer.produce("events.inbox", known, b"any", headers=[("huge", b"h" * 500_000), ("none", None)])
@@ -114,6 +117,9 @@ def test_what_comes_by_kafka_is_refused_by_the_hop_it_meets_and_all_else_balance
     producer.produce("events.raw", known, b"short", headers=list(headers))
     producer.produce("events.raw", b"garbage", KEY, headers=[("uid", uuid.uuid4().bytes), ("source", b"shop")])
     assert producer.flush(30) == 0
+    for topic in ("events.inbox", "events.raw"):  # no Python client writes such a header
+        garbled = raw_produce(servers, topic, 0, KEY, known, [(b"uid", uuid.uuid4().bytes), (b"\xff", b"")])
+        asyncio.run(garbled)
 
     status, answer = post(system, json.dumps(GOOD).encode())
     assert (status, answer["accepted"]) == (202, 1)
@@ -123,8 +129,10 @@ def test_what_comes_by_kafka_is_refused_by_the_hop_it_meets_and_all_else_balance
     # 1 by POST, 2 with the huge header, 3 from the newer writer; the two that bypassed ingest died on their way.
     assert sources["shop"]["postgres"] == sources["shop"]["parquet"] == 3
     assert {stage: count for stage, count in sources["shop"]["dead"].items() if count} == {"dedup": 1, "enrich": 1}
-    assert dead(system, "ingest") == Counter(by_the_inbox.keys())
-    assert dead(system, "dedup") == {"bad-key": 1}
+    assert sources["unknown"]["dead"]["dedup"] == 1
+    assert dead(system, "ingest") == Counter([*by_the_inbox.keys(), "bad-headers"])
+    assert dead(system, "dedup") == {"bad-key": 1, "bad-headers": 1}
     assert dead(system, "enrich") == {"bad-magic": 1}
+    assert "headers_not_read" in system.penstock("consume", "events.inbox", "-n", "100").stdout
     scored = system.penstock("consume", "events.scored", "-n", "1000")
     assert scored.stdout.count(TRACE.decode()) == 1, "the producer's trace goes through every hop"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from penstock.stream.assignment import Assignment
-from penstock.stream.handler import Output
+from penstock.stream.handler import Asking, Output
 from penstock.stream.loop import Loop
 from penstock.stream.port import (
     Broker,
@@ -108,6 +108,12 @@ class NoSeekAfterAbort(Loop):
     async def _undo(self, why: str, without: Collection[TopicPartition] = ()) -> None:
         self._touched.clear()
         await super()._undo(why, without)
+
+
+class AsksWithoutGivingBack(Loop):
+    async def _ask(self, handler: Asking, records: Sequence[Record]) -> None:
+        await self._commit()
+        await handler.ask(records)
 
 
 class UnknownIsCommitted(FaultyBroker):
@@ -223,6 +229,7 @@ MUTANTS = {
     "never-undoes": Mutant("dedup", "the undo log", Built(state=NeverUndoes)),
     "membership": Mutant("copy", "the captured membership", Built(broker=FreshMembership)),
     "no-seek": Mutant("copy", "the seek after an abort", Built(loop=NoSeekAfterAbort)),
+    "asks": Mutant("copy", "the seek before a handler asks", Built(loop=AsksWithoutGivingBack)),
     "unknown-committed": Mutant("copy", "committing again on unknown", Built(broker=UnknownIsCommitted)),
     "unknown-aborted": Mutant("copy", "committing again on unknown", Built(broker=UnknownIsAborted)),
     "fenced-aborted": Mutant("copy", "starting over from the stable offset", Built(broker=FencedIsAborted)),

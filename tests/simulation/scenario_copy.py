@@ -29,6 +29,15 @@ class Copy:
     def __init__(self, process: Process, out: str) -> None:
         self._process = process
         self._out = out
+        self._known: set[bytes | None] = set()
+
+    def must_ask(self, batch: Sequence[Record]) -> bool:
+        return not self._known.issuperset(record.key() for record in batch)
+
+    async def ask(self, batch: Sequence[Record]) -> None:
+        await self._process.enter("process")
+        self._known.add(next(record.key() for record in batch if record.key() not in self._known))
+        await self._process.leave("process")
 
     async def process(self, batch: Sequence[Record]) -> Output:
         await self._process.enter("process")

@@ -13,8 +13,14 @@ from penstock.testing.builders import record
 class Plain:
     """A codec whose values are text; `bad` can't be read."""
 
-    async def prepare(self, values: Iterable[bytes | None]) -> None:
-        list(values)
+    def __init__(self) -> None:
+        self.asked: list[bytes | None] = []
+
+    def lacks(self, values: Iterable[bytes | None]) -> bool:
+        return not set(self.asked).issuperset(values)
+
+    async def prepare(self, values: Iterable[bytes | None], *, at_most: int | None) -> None:
+        self.asked += list(values)[:at_most]
 
     def decode(self, value: bytes | None) -> dict[str, Any]:
         if value == b"bad":
@@ -40,6 +46,17 @@ async def test_a_record_keeps_key_headers_and_timestamp() -> None:
     output = await handler.process([record(b"a", key=b"k" * 16, headers=HEADERS, timestamp_ms=123)])
     (sent,) = output.send
     assert sent == ("out", b"k" * 16, b"a+1", HEADERS, 123, -1)
+
+
+async def test_it_asks_for_what_its_codec_lacks_a_bounded_number_at_a_time() -> None:
+    plain = Plain()
+    handler, batch = Widen(plain, mark, encode, "out", 1000), [record(b"%d" % number) for number in range(100)]
+    turns = 0
+    while handler.must_ask(batch):
+        await handler.ask(batch[len(plain.asked) :])
+        turns += 1
+    assert turns == 2
+    assert len(plain.asked) == 100
 
 
 async def test_an_unreadable_record_is_dead_and_the_others_go_on() -> None:

@@ -12,7 +12,7 @@ from penstock.errors import PermanentError
 from penstock.schema.registry import Registry
 from services.dedup.state import WindowSettings
 from tests.conftest import RunningStack
-from tests.integration.dedup.world import Sent, World, until
+from tests.integration.dedup.world import Sent, World, ended, until
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,8 @@ async def test_a_duplicate_names_its_original(world: World) -> None:
     assert duplicate["source"] == "test"
     named = duplicate["first"]
     assert isinstance(named, dict)
-    assert (named["partition"], named["offset"], named["timestamp"]) == (
+    assert (named["topic_id"], named["partition"], named["offset"], named["timestamp"]) == (
+        await world.topic_id(world.raw),
         first.partition(),
         first.offset(),
         first.timestamp()[1],
@@ -108,3 +109,8 @@ async def test_a_changelog_of_another_fingerprint_version_stops_it_with_an_expla
     with pytest.raises(PermanentError, match="fingerprint version 1, this dedup has version 2"):
         async with world.dedup(window=WindowSettings(86_400_000, 300_000, fingerprint_version=2)) as loop:
             await until(lambda: loop.ready)
+
+
+async def test_a_grace_that_does_not_fit_the_topic_is_refused_before_anything_is_read(stack: RunningStack) -> None:
+    code, said = await ended(stack, slot=8, PENSTOCK_DEDUP_GRACE_S="60")
+    assert (code, "PENSTOCK_DEDUP_GRACE_S=60 is not allowed" in said) == (3, True), said

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported, untyped
 
@@ -27,6 +27,7 @@ from penstock.stream.loop import Loop
 from penstock.stream.meter import Meter
 from penstock.stream.port import Headers
 from penstock.stream.settings import LoopSettings
+from penstock.stream.topic_id import topic_id_text
 from services.dedup.handler import Dedup, Topics
 from services.dedup.state import SeenState, WindowSettings
 from tests.conftest import RunningStack
@@ -119,6 +120,11 @@ class World:
             state,
         )
 
+    async def topic_id(self, topic: str) -> str:
+        admin = AdminClient({"bootstrap.servers": self._stack.bootstrap_servers})
+        described = admin.describe_topics(TopicCollection([topic]))[topic]
+        return topic_id_text((await asyncio.to_thread(described.result, PATIENCE_S)).topic_id)
+
     async def read(self, topic: str, count: int) -> list[Message]:
         """Waits for `count` committed records of the topic; returns those, and any that should not be there."""
         return await asyncio.to_thread(read_committed, self._stack.bootstrap_servers, topic, count)
@@ -161,6 +167,16 @@ async def killed_at(failpoint: str, stack: RunningStack, slot: int) -> None:
         sys.executable, "-m", "services.dedup", env=environment(stack, slot) | {"PENSTOCK_FAILPOINT": failpoint}
     )
     assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -9
+
+
+async def ended(stack: RunningStack, slot: int, **settings: str) -> tuple[int, str]:
+    """The exit code of the real service, which must end by itself, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.dedup", env=environment(stack, slot) | settings,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    return process.returncode or 0, said.decode()
 
 
 @asynccontextmanager

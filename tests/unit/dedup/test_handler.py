@@ -1,12 +1,18 @@
 """What becomes of a batch."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from penstock.errors import PermanentError
 from penstock.stream.port import Headers
-from tests.unit.dedup.building import GRACE_MS, Rec, new_dedup, raw
+from penstock.testing import Cluster
+from penstock.testing.builders import outgoing
+from penstock.testing.drain import drain
+from services.dedup.handler import Dedup, Topics
+from tests.unit.dedup.building import GRACE_MS, Rec, key, new_dedup, new_state, raw
 
 GOOD: Headers = [("uid", b"u" * 16), ("source", b"github")]
 
@@ -85,3 +91,33 @@ async def test_a_late_record_with_a_known_fingerprint_is_late_not_a_duplicate() 
     output = await dedup.process([raw(1, 5000, 0), late])
     assert output.forward["events.late"] == [late]
     assert not output.send
+
+
+async def test_a_fingerprint_of_another_version_stops_it_with_an_explanation() -> None:
+    newer = replace(raw(1, 5000, 7), headers_=[*GOOD, ("fingerprint-version", b"2")])
+    with pytest.raises(
+        PermanentError, match=r"events.raw\[0\] offset 7 has a fingerprint of version 2.* has version 1:"
+    ):
+        await new_dedup().process([raw(2, 5000, 6), newer])
+
+
+async def test_a_record_that_does_not_state_the_version_is_taken_for_one_of_this() -> None:
+    record = replace(raw(1, 5000, 0), headers_=GOOD)
+    assert (await new_dedup().process([record])).forward == {"events.unique": [record]}
+
+
+def test_the_first_duplicate_of_all_names_the_topic_of_its_original() -> None:
+    cluster, named = Cluster(), list[object]()
+    for topic in ("events.raw", "events.unique", "events.duplicates", "dedup.seen", "dlq.dedup"):
+        cluster.create_topic(topic)
+    cluster.send([outgoing("events.raw", b"", key=key(1), headers=GOOD) for _ in range(2)])
+
+    def encode(fields: Mapping[str, object]) -> bytes:
+        named.append(fields["first"])
+        return b""
+
+    state = new_state()
+    drain(cluster, Dedup(state, encode, Topics()), "events.raw", stage="dedup", state=state)
+    (first,) = named
+    assert isinstance(first, dict)
+    assert (first["topic_id"], first["offset"]) == (cluster.topic("events.raw").topic_id, 0)

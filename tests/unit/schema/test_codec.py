@@ -152,6 +152,31 @@ def test_a_registry_that_is_away_is_not_a_data_error() -> None:
         asyncio.run(Decoder(Away(), "event").prepare([FRAMED]))
 
 
+def test_a_registry_that_is_away_is_asked_about_a_few_schemas_and_not_about_each_of_them() -> None:
+    asked: list[int] = []
+
+    class Away:
+        async def schema(self, schema_id: int) -> Mapping[str, Any]:
+            asked.append(schema_id)
+            await asyncio.sleep(0)
+            raise TransientError("the registry does not answer")
+
+    with pytest.raises(TransientError):
+        asyncio.run(Decoder(Away(), "event").prepare([frame(number) for number in range(500)]))
+    assert len(asked) <= 8
+
+
+def test_of_many_unknown_schemas_so_many_are_asked_for_at_a_time_until_none_is_lacking() -> None:
+    schemas = Schemas({7: EVENT})
+    decoder, values = Decoder(schemas, "event", clock=Hands()), [frame(number) for number in range(500)]
+    turns = 0
+    while decoder.lacks(values):
+        asyncio.run(decoder.prepare(values, at_most=100))
+        turns += 1
+    assert (turns, len(schemas.asked)) == (5, 500)
+    assert decoder.decode(FRAMED) == PUSH
+
+
 def test_a_newer_writer_with_one_more_optional_field_is_read() -> None:
     newer = copy.deepcopy(EVENT)
     newer["fields"].insert(3, {"name": "mood", "type": ["null", {"type": "map", "values": "long"}], "default": None})

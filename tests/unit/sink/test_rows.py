@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import DataError
 from penstock.stream.port import TopicPartition
+from penstock.testing import builders
 from services.sink.bisect import find_refused
 from services.sink.postgres.columns import COLUMNS, cells_of, days_of
 from services.sink.rows import row_of
@@ -45,6 +46,12 @@ def test_a_row_is_known_by_the_uid_and_source_of_its_headers() -> None:
 def test_without_uid_or_source_a_row_is_known_by_its_coordinate(headers: list[tuple[str, bytes | None]]) -> None:
     row = row_of(headed(*headers), event(), "id")
     assert (row.uid, row.source) == (b"id/0/9", "unknown")
+
+
+def test_a_row_whose_headers_cannot_be_read_is_refused() -> None:
+    garbled = builders.record(topic=P0.topic, headers=[("uid", UID), ("\udcff", b"x")])
+    with pytest.raises(DataError, match="bad-headers"):
+        row_of(garbled, event(), "id")
 
 
 def test_a_retried_row_keeps_the_ingest_time_of_its_event() -> None:

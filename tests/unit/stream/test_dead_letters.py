@@ -12,9 +12,11 @@ from penstock.schema.avro import parse_record
 from penstock.schema.codec import Codec
 from penstock.schema.decode import compile_decoder
 from penstock.stream.dead_letters import DeadLetters
-from penstock.stream.handler import Dead
-from penstock.stream.port import Outgoing
-from penstock.testing.builders import record
+from penstock.stream.handler import Dead, Output
+from penstock.stream.port import Outgoing, Record
+from penstock.testing import Cluster
+from penstock.testing.builders import outgoing, record
+from penstock.testing.drain import drain
 
 MAX_BYTES = 100_000
 CODEC = Codec(1, files.latest("dead_letter"))
@@ -79,3 +81,25 @@ def test_what_just_fits_is_kept_whole() -> None:
     assert letter["value"] == b"v" * 80_000
     assert letter["value_size"] is None
     assert size(out) <= MAX_BYTES
+
+
+def test_headers_that_cannot_be_read_are_left_out_and_the_letter_says_so() -> None:
+    headers = [("uid", UID), ("\udcff", b"x")]
+    out, letter = wrap(b"body", headers=headers)
+    assert (letter["value"], letter["headers"], letter["uid"], out.headers) == (b"body", [], None, [])
+    assert letter["detail"] == ("it ends early; and the name of a header is not UTF-8; none of its headers can be read")
+
+
+def test_a_garbled_header_is_a_dead_letter_before_a_handler_sees_it() -> None:
+    class Copy:
+        async def process(self, batch: Sequence[Record]) -> Output:
+            return Output(forward={"copies": list(batch)})
+
+    cluster = Cluster()
+    for topic in ("originals", "copies", "dlq.copy"):
+        cluster.create_topic(topic)
+    garbled = outgoing("originals", b"2", headers=[("\udcff", b"x")])
+    cluster.send([outgoing("originals", b"1"), garbled, outgoing("originals", b"3")])
+    drain(cluster, Copy(), "originals", stage="copy")
+    assert [one.value() for one in cluster.records("copies")] == [b"1", b"3"]
+    assert len(cluster.records("dlq.copy")) == 1

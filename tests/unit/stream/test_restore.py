@@ -63,6 +63,9 @@ class Late:
     def restored(self, _: int) -> tuple[str, int]:
         return "id", 7 if self._clock.now_s >= self._at_s else 5
 
+    def begin(self, partition: int, topic_id: str) -> None:
+        assert (partition, topic_id) == (0, "id")
+
 
 def restoring(clock: Clock, at_s: float) -> tuple[Restore, Assignment]:
     assignment = Assignment()
