@@ -128,15 +128,22 @@ class Session:
 
     async def _live(self, subscriber: Subscriber) -> None:
         while True:
-            if dropped := subscriber.take_dropped():
-                await self._send_dropped(dropped, "slow")
-            item = subscriber.take()
+            dropped, item = subscriber.take_dropped(), subscriber.take()
+            await self._tell_of(dropped)
             if item is not None:
                 await self._send_event(item)
             if self._cursor_is_due():
-                await self._send_cursor(subscriber.position(self._hub.position), live=True)
+                # Both at one moment: what is lost while something is sent belongs to the next cursor.
+                dropped, position = subscriber.take_dropped(), dict(subscriber.position(self._hub.position))
+                await self._tell_of(dropped)
+                await self._send_cursor(position, live=True)
             if item is None:
                 await self._wait(subscriber)
+
+    async def _tell_of(self, dropped: int) -> None:
+        """Before what comes after it: a client that keeps an event or a cursor knows what it lost on the way there."""
+        if dropped:
+            await self._send_dropped(dropped, "slow")
 
     async def _wait(self, subscriber: Subscriber) -> None:
         """For something in the queue, or until the next cursor."""

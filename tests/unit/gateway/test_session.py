@@ -11,7 +11,7 @@ import pytest
 
 from penstock.clock import SystemClock
 from penstock.errors import DataError
-from services.gateway.cursor import Cursor, encode
+from services.gateway.cursor import Cursor, decode, encode
 from services.gateway.feed import Item
 from services.gateway.hub import Hub
 from services.gateway.messages import parse_message
@@ -163,6 +163,35 @@ async def test_a_slow_client_is_told_what_it_lost_before_what_comes_after() -> N
     assert client.of_type("dropped") == [{"type": "dropped", "count": 7, "why": "slow"}]
     assert client.events == ["0:7", "0:8", "0:9"]
     assert client.order.index("dropped") < client.order.index("0:7")
+
+
+async def test_no_cursor_goes_past_a_loss_that_was_not_told() -> None:
+    topic, clock = Topic(hub(queue=3)), StepClock(0.0)
+    frames: list[bytes] = []
+    told: list[tuple[int, int]] = []
+    enough = asyncio.Event()
+
+    async def send(frame: bytes) -> None:
+        """A slow socket: ten more events come while the first one, the loss or the cursor after it is sent."""
+        frames.append(frame)
+        offset = len(topic.items)
+        topic.publish(*(item(offset + more) for more in range(10)))
+        clock.now_s += 1.0
+        await asyncio.sleep(0)
+        if frame.startswith(b"{") and orjson.loads(frame)["type"] == "cursor":
+            seen = [orjson.loads(each) for each in frames if each.startswith(b"{")]
+            lost = sum(message["count"] for message in seen if message["type"] == "dropped")
+            told.append((decode(seen[-1]["cursor"]).offsets[0], len(frames) - len(seen) + lost))
+            if len(told) == 5:
+                enough.set()
+
+    session = Session(topic.hub, topic, clock, send)
+    running = asyncio.create_task(session.run(parse_message(b'{"type": "subscribe"}')))
+    async with asyncio.timeout(10):
+        await enough.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert all(covered == accounted for covered, accounted in told), told
 
 
 async def test_a_cursor_older_than_the_topic_keeps_is_told_and_reading_goes_on_from_the_earliest() -> None:
