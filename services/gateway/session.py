@@ -53,23 +53,27 @@ class Session:
         self._clock = clock
         self._send = send
         self._cursor_due_s = clock.monotonic_s()
+        self._id: str | None = None
         self._newest_ms = 0
         self._sent = 0
 
     async def run(self, wanted: Subscribe) -> None:
-        """Feeds the client until it is cancelled.
+        """Feeds the client until it is cancelled. A cursor comes before the first event.
 
         Raises:
             DataError: `bad-cursor`: nothing was sent.
         """
+        self._id = wanted.id
         subscriber = self._hub.subscribe(wanted.wanted)
         try:
             position = dict(self._hub.position)
             if wanted.cursor is not None:
                 position = await self._start(wanted.cursor)
-            self._cursor_due_s = self._clock.monotonic_s()
-            while not self._hub.attach(subscriber, position):
+            attached = self._hub.attach(subscriber, position)
+            await self._send_cursor(position, live=attached)
+            while not attached:
                 await self._catch_up(subscriber, position)
+                attached = self._hub.attach(subscriber, position)
             await self._live(subscriber)
         finally:
             self._hub.unsubscribe(subscriber)
@@ -175,5 +179,5 @@ class Session:
         lag = sum(max(0, end - position[partition]) for partition, end in self._history.ends.items())
         lag_ms = max(0, self._clock.now_ms() - self._newest_ms) if lag and self._newest_ms else 0
         token = cursor.encode(Cursor(self._history.topic_id, offsets))
-        await self._send(messages.cursor_frame(token, lag=lag, lag_ms=lag_ms, live=live))
+        await self._send(messages.cursor_frame(token, self._id, lag=lag, lag_ms=lag_ms, live=live))
         self._cursor_due_s = self._clock.monotonic_s() + CURSOR_EVERY_S

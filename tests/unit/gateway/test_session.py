@@ -142,6 +142,18 @@ async def test_a_cursor_comes_even_when_nothing_happens_and_tells_that_nothing_l
     assert last["cursor"] == at(1)
 
 
+@pytest.mark.parametrize("cursor", [at(0), at(18), None], ids=["far behind", "a little behind", "live"])
+async def test_a_cursor_with_the_id_of_the_subscription_comes_before_its_first_event(cursor: str | None) -> None:
+    topic = Topic(hub(recent=5))
+    topic.publish(*(item(offset) for offset in range(20)))
+    async with subscribed(topic, cursor=cursor, id="a") as client:
+        topic.publish(item(20))
+        await client.until(lambda: "0:20" in client.events and len(client.of_type("cursor")) >= 2)
+    assert client.order[0] == "cursor"
+    assert {message["id"] for message in client.of_type("cursor")} == {"a"}
+    assert client.messages[0]["cursor"] == cursor or cursor is None
+
+
 async def test_every_cursor_resumes_where_its_client_stood() -> None:
     topic = Topic(hub(recent=3))
     topic.publish(*(item(offset) for offset in range(10)))
