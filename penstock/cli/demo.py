@@ -26,7 +26,9 @@ from penstock.local.folders import cache_folder, data_folder
 from penstock.local.ready import bring_up
 from penstock.local.stack import Stack
 
-SOURCES = ("github", "wikipedia", "exchange", "weather")
+EVENTS: Mapping[str, int] = {"github": 7_702, "wikipedia": 9_811, "exchange": 428, "weather": 6_595}
+"""How many events the samples of each source hold (a test counts them)."""
+SOURCES = tuple(EVENTS)
 RATE_PER_S = 200.0
 DUPLICATES = 0.15
 _LOOK_S = 1.0
@@ -42,8 +44,9 @@ _GIVE_UP_S = 600.0
 def demo(ctx: click.Context, *, until_drained: bool) -> None:
     """Recorded events through the whole system, live on a page.
 
-    200 events a second until Ctrl-C, or with --until-drained as fast as it goes until all is through. Then the services
-    stop, the ledger is printed, and what was started goes down.
+    200 events a second until Ctrl-C, the recordings over and over, each time as new events; or with --until-drained all
+    of them once, as fast as it goes, until all is through. Then the services stop, the ledger is printed, and what was
+    started goes down.
     """
     started_s = time.monotonic()
     samples = _samples()
@@ -68,6 +71,11 @@ def demo(ctx: click.Context, *, until_drained: bool) -> None:
     console.print(f"took {time.monotonic() - started_s:.0f} s; everything that was started is down")
     if not balanced:
         raise NotSo("the ledger does not balance")
+
+
+def rates(events: Mapping[str, int], per_s: float) -> dict[str, float]:
+    """Each source's share of the rate, so that all last equally long."""
+    return {source: per_s * count / sum(events.values()) for source, count in events.items()}
 
 
 def _samples() -> Path:
@@ -96,14 +104,18 @@ class _Replays:
         return self.folder / f"{source}.json"
 
     def standing(self) -> Standing:
-        """Of all of them together; the total is guessed from the share of the bytes read, until it is known."""
+        """Of all of them together; the total is guessed from the share of the bytes read, until it is known.
+
+        A replay without an end has no share, and so no total.
+        """
         sent, expected, known = 0, 0.0, 0
         for source in SOURCES:
             with suppress(OSError, json.JSONDecodeError):
                 told = json.loads(self.progress(source).read_text())
                 sent += told["sent"]
-                expected += told["sent"] / told["share"] if told["share"] > 0 else 0.0
-                known += 1
+                if told["share"] is not None:
+                    expected += told["sent"] / told["share"] if told["share"] > 0 else 0.0
+                    known += 1
         return Standing("replay", sent, round(expected) if known == len(SOURCES) else None)
 
 
@@ -187,7 +199,7 @@ class _Demo:
         ]
         command += ["--duplicate", str(DUPLICATES)]
         if not self._until_drained:
-            command += ["--rate", f"{self._rates()[source]:.3f}/s"]
+            command += ["--rounds", "0", "--rate", f"{rates(EVENTS, RATE_PER_S)[source]:.3f}/s"]
         await self._supervisor.start(name, command)
         code = await self._supervisor.wait(name)
         if code == 0:
@@ -195,11 +207,6 @@ class _Demo:
         elif not self._stop.is_set():
             self._failed = f"{name} ended with exit code {code}"
             self._stop.set()
-
-    def _rates(self) -> Mapping[str, float]:
-        """Shares of the rate by size, so that all sources last equally long."""
-        sizes = {source: sum(f.stat().st_size for f in (self._samples / source).iterdir()) for source in SOURCES}
-        return {source: RATE_PER_S * size / sum(sizes.values()) for source, size in sizes.items()}
 
     async def _show(self, replaying: list[asyncio.Task[None]]) -> None:
         moved_s, before = time.monotonic(), -1.0
