@@ -6,7 +6,7 @@ may owe. It knows nothing of sockets: `send` takes bytes and returns when there 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from penstock.clock import Clock
 from penstock.errors import DataError
@@ -23,6 +23,7 @@ _YIELD_EVERY = 64
 
 Send = Callable[[bytes], Awaitable[None]]
 Read = tuple[list[Item], int]
+T = TypeVar("T")
 
 
 class History(Protocol):
@@ -39,6 +40,10 @@ class History(Protocol):
     @property
     def begins(self) -> Mapping[int, int]:
         """The earliest offset of each partition that is still there, seen within the last seconds."""
+        ...
+
+    async def refresh(self) -> None:
+        """Looks at `begins` and `ends` anew, however long the broker takes."""
         ...
 
     def read(self, partition: int, start: int, end: int) -> Coroutine[None, None, Read]:
@@ -79,7 +84,10 @@ class Session:
             self._hub.unsubscribe(subscriber)
 
     async def _start(self, at: Cursor) -> dict[int, int]:
-        start = cursor.start_from(at, self._history.topic_id, self._history.begins, self._hub.position)
+        if any(end < offset for end, offset in zip(self._ends(), at.offsets, strict=False)):
+            await self._history.refresh()  # another gateway may have read further than this one has looked
+        ends = dict(enumerate(self._ends()))
+        start = cursor.start_from(at, self._history.topic_id, self._history.begins, ends)
         if start.remade:
             detail = "the topic was deleted and made again since; going on from its first event"
             await self._send(messages.error_frame(DataError("cursor-expired", detail, field="cursor")))
@@ -87,7 +95,13 @@ class Session:
             detail = f"up to {start.gone} events since are older than the topic keeps; going on from the earliest"
             await self._send(messages.error_frame(DataError("cursor-expired", detail, field="cursor")))
             await self._send_dropped(start.gone, "expired")
+        await self._patiently(self._hub.reaches(start.offsets), start.offsets)
         return start.offsets
+
+    def _ends(self) -> list[int]:
+        """Of each partition the furthest end that is known, by looking or by reading."""
+        ends, position = self._history.ends, self._hub.position
+        return [max(position[partition], ends.get(partition, 0)) for partition in sorted(position)]
 
     async def _catch_up(self, subscriber: Subscriber, position: dict[int, int]) -> None:
         """One step towards the live feed: `position` moves on, at the client's own pace."""
@@ -111,9 +125,9 @@ class Session:
         if self._cursor_is_due():
             await self._send_cursor(position, live=False)
 
-    async def _patiently(self, reading: Coroutine[None, None, Read], position: Mapping[int, int]) -> Read:
-        """Waits for a read, however long the broker takes, and sends the cursors that are due meanwhile."""
-        task = asyncio.create_task(reading)
+    async def _patiently(self, waiting: Coroutine[None, None, T], position: Mapping[int, int]) -> T:
+        """Waits, however long the broker takes, and sends the cursors that are due meanwhile."""
+        task = asyncio.create_task(waiting)
         try:
             while not task.done():
                 await asyncio.wait([task], timeout=max(0.0, self._cursor_due_s - self._clock.monotonic_s()))

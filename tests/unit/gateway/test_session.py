@@ -28,10 +28,19 @@ class Topic:
         self.topic_id = "topic-1"
         self.begins: Mapping[int, int] = dict.fromkeys(at.position, 0)
         self.reads = 0
+        self.refreshed = 0
+        self.seen: Mapping[int, int] = {}
+        """The ends as last looked at, where they are not those that the hub has published."""
+        self.real: Mapping[int, int] = {}
 
     @property
     def ends(self) -> Mapping[int, int]:
-        return self.hub.position
+        return {**self.hub.position, **self.seen}
+
+    async def refresh(self) -> None:
+        self.refreshed += 1
+        await asyncio.sleep(0)
+        self.seen = self.real
 
     def publish(self, *items: Item) -> None:
         self.items += items
@@ -231,7 +240,31 @@ async def test_a_cursor_from_elsewhere_is_refused_and_leaves_nothing_behind() ->
     session = Session(topic.hub, topic, SystemClock(), Client().send)
     with pytest.raises(DataError, match="bad-cursor"):
         await session.run(parse_message(orjson.dumps({"type": "subscribe", "cursor": at(99)})))
+    assert topic.refreshed == 1
     assert topic.hub.filters == 0
+
+
+async def test_a_cursor_of_a_gateway_that_has_read_further_is_waited_for() -> None:
+    topic = Topic(hub())
+    topic.publish(item(0))
+    topic.seen, topic.real = {0: 1}, {0: 4}
+    async with subscribed(topic, cursor=at(3)) as client:
+        for offset in range(1, 5):
+            topic.publish(item(offset))
+            await asyncio.sleep(0)
+        await client.until(lambda: "0:4" in client.events and client.of_type("cursor"))
+    assert client.events == ["0:3", "0:4"]
+    assert (client.messages[0]["type"], client.messages[0]["cursor"]) == ("cursor", at(3))
+    assert not client.of_type("error")
+
+
+async def test_while_a_cursor_is_waited_for_it_is_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.session.CURSOR_EVERY_S", 0.0)
+    topic = Topic(hub())
+    topic.real = {0: 4}
+    async with subscribed(topic, cursor=at(3)) as client:
+        await client.until(lambda: len(client.of_type("cursor")) > 2)
+    assert {message["cursor"] for message in client.of_type("cursor")} == {at(3)}
 
 
 async def test_a_client_that_goes_leaves_nothing_behind() -> None:
