@@ -21,6 +21,7 @@ from penstock.cli.endpoints import Endpoints, Flags, of_stack
 from penstock.cli.errors import EnvironmentProblem, NotSo
 from penstock.cli.overview import Instance, drained, instances
 from penstock.cli.progress import ProgressReport
+from penstock.cli.signals import interrupting, is_insistent, stop_signals
 from penstock.cli.supervisor import SERVICES, Supervisor
 from penstock.local.folders import cache_folder, data_folder
 from penstock.local.ready import bring_up
@@ -52,7 +53,7 @@ def demo(ctx: click.Context, *, until_drained: bool) -> None:
     samples = _samples()
     data = data_folder((ctx.find_object(Flags) or Flags()).data, os.environ) / "demo"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with ProgressReport(console) as report:
+    with ProgressReport(console) as report, interrupting():
         stack = Stack(data, cache_folder(os.environ), report)
         stack.down(volumes=True)
         try:
@@ -65,7 +66,10 @@ def demo(ctx: click.Context, *, until_drained: bool) -> None:
         console.print(f"stack is up after {time.monotonic() - started_s:.0f} s; its data lie in {data}")
         show = _Demo(endpoints, samples, console, until_drained=until_drained)
         asyncio.run(show.run())
-        balanced = _ledger(endpoints, show.manifests)
+        if show.killed:
+            raise NotSo(f"ended at once: {', '.join(show.killed)} had not drained, so nothing was counted")
+        with interrupting():
+            balanced = _ledger(endpoints, show.manifests)
     finally:
         stack.down()
     console.print(f"took {time.monotonic() - started_s:.0f} s; everything that was started is down")
@@ -131,8 +135,12 @@ class _Demo:
         self._logs = endpoints.data / "logs"
         self._supervisor = Supervisor(endpoints.environment(), self._log)
         self._failed: str | None = None
-        self._killed = False
         self._done: set[str] = set()
+
+    @property
+    def killed(self) -> list[str]:
+        """The processes that were not let to drain."""
+        return self._supervisor.killed
 
     @property
     def manifests(self) -> list[Path]:
@@ -145,8 +153,8 @@ class _Demo:
         Raises:
             EnvironmentProblem: a service died, or nothing moves any more.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        for number in stop_signals():
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
         try:
             await self._supervisor.start_services(SERVICES)
             watching = asyncio.create_task(self._watch_services())
@@ -161,20 +169,26 @@ class _Demo:
 
     async def _end(self, replaying: list[asyncio.Task[None]]) -> None:
         """Nothing new is sent; what was sent comes through before the services stop: the ledger judges all of it."""
-        self._console.print("ending: no more events are sent, those under way come through; Ctrl-C ends at once")
+        if self._failed is None:
+            self._say("ending: no more events are sent, those under way come through; Ctrl-C ends at once")
+        else:
+            self._say(f"ending: {self._failed}")
         stopping = [asyncio.create_task(self._supervisor.stop([f"replay-{source}"])) for source in SOURCES]
         await asyncio.gather(*stopping, *replaying)
         give_up_s = time.monotonic() + _DRAIN_S
-        while self._failed is None and not self._killed and time.monotonic() < give_up_s:
+        while self._failed is None and not self.killed and time.monotonic() < give_up_s:
             if await self._drained(await instances(self._endpoints.data)):
                 return
             await asyncio.sleep(_LOOK_S)
 
-    def _signalled(self) -> None:
-        if self._stop.is_set():
-            self._killed = True
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stop.is_set() and is_insistent(number):
             self._supervisor.kill()
         self._stop.set()
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone; what was started has to go all the same
+            self._console.print(text, markup=False)
 
     def _log(self, name: str, line: str) -> None:
         with (self._logs / f"{name}.log").open("a", encoding="utf-8") as file:
@@ -184,6 +198,8 @@ class _Demo:
         """A service that dies ends the demo."""
         waiting = {asyncio.create_task(self._supervisor.wait(name)): name for name in SERVICES}
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self.killed:
+            return  # by us, all of them
         first = done.pop()
         self._failed = f"{waiting[first]} ended with exit code {first.result()}"
         self._stop.set()
