@@ -230,7 +230,7 @@ class _Demo:
         with Panel(self._console) as panel:
             while not self._stop.is_set():
                 seen = await instances(self._endpoints.data)
-                panel.show([self._replays.standing(), *self._stages(seen)])
+                panel.show([self._replays.standing(), *self._stages(seen)], time.monotonic())
                 if not told and (url := next((one.api for one in seen if one.service == "gateway"), None)):
                     panel.say(f"dashboard: {url}")
                     told = True
