@@ -9,7 +9,9 @@ from penstock.cli.endpoints import resolve
 from penstock.cli.errors import NotSo
 from penstock.cli.signals import is_insistent, stop_signals
 from penstock.cli.supervisor import SERVICES, Supervisor
+from penstock.stream.probe import require_metadata
 
+_ANSWER_S = 10.0
 _COLOURS = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green")
 
 
@@ -23,7 +25,9 @@ def run(ctx: click.Context, services: tuple[str, ...]) -> None:
     kills, and the exit code says so.
     """
     names = [name for name in SERVICES if not services or name in services]
-    supervisor = Supervisor(resolve(ctx).environment(), _print)
+    endpoints = resolve(ctx)
+    require_metadata(endpoints.bootstrap_servers, _ANSWER_S)  # one sentence now instead of each service's later
+    supervisor = Supervisor(endpoints.environment(), _print)
     ended = asyncio.run(_run(names, supervisor))
     if ended is not None:
         name, code = ended
