@@ -21,12 +21,15 @@ from penstock.cli.endpoints import Endpoints, Flags, of_stack
 from penstock.cli.errors import EnvironmentProblem, NotSo
 from penstock.cli.overview import Instance, drained, instances
 from penstock.cli.progress import ProgressReport
+from penstock.cli.signals import interrupting, is_insistent, stop_signals
 from penstock.cli.supervisor import SERVICES, Supervisor
 from penstock.local.folders import cache_folder, data_folder
 from penstock.local.ready import bring_up
 from penstock.local.stack import Stack
 
-SOURCES = ("github", "wikipedia", "exchange", "weather")
+EVENTS: Mapping[str, int] = {"github": 7_702, "wikipedia": 9_811, "exchange": 428, "weather": 6_595}
+"""How many events the samples of each source hold (a test counts them)."""
+SOURCES = tuple(EVENTS)
 RATE_PER_S = 200.0
 DUPLICATES = 0.15
 _LOOK_S = 1.0
@@ -42,14 +45,15 @@ _GIVE_UP_S = 600.0
 def demo(ctx: click.Context, *, until_drained: bool) -> None:
     """Recorded events through the whole system, live on a page.
 
-    200 events a second until Ctrl-C, or with --until-drained as fast as it goes until all is through. Then the services
-    stop, the ledger is printed, and what was started goes down.
+    200 events a second until Ctrl-C, the recordings over and over, each time as new events; or with --until-drained all
+    of them once, as fast as it goes, until all is through. Then the services stop, the ledger is printed, and what was
+    started goes down.
     """
     started_s = time.monotonic()
     samples = _samples()
     data = data_folder((ctx.find_object(Flags) or Flags()).data, os.environ) / "demo"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with ProgressReport(console) as report:
+    with ProgressReport(console) as report, interrupting():
         stack = Stack(data, cache_folder(os.environ), report)
         stack.down(volumes=True)
         try:
@@ -62,12 +66,20 @@ def demo(ctx: click.Context, *, until_drained: bool) -> None:
         console.print(f"stack is up after {time.monotonic() - started_s:.0f} s; its data lie in {data}")
         show = _Demo(endpoints, samples, console, until_drained=until_drained)
         asyncio.run(show.run())
-        balanced = _ledger(endpoints, show.manifests)
+        if show.killed:
+            raise NotSo(f"ended at once: {', '.join(show.killed)} had not drained, so nothing was counted")
+        with interrupting():
+            balanced = _ledger(endpoints, show.manifests)
     finally:
         stack.down()
     console.print(f"took {time.monotonic() - started_s:.0f} s; everything that was started is down")
     if not balanced:
         raise NotSo("the ledger does not balance")
+
+
+def rates(events: Mapping[str, int], per_s: float) -> dict[str, float]:
+    """Each source's share of the rate, so that all last equally long."""
+    return {source: per_s * count / sum(events.values()) for source, count in events.items()}
 
 
 def _samples() -> Path:
@@ -96,14 +108,18 @@ class _Replays:
         return self.folder / f"{source}.json"
 
     def standing(self) -> Standing:
-        """Of all of them together; the total is guessed from the share of the bytes read, until it is known."""
+        """Of all of them together; the total is guessed from the share of the bytes read, until it is known.
+
+        A replay without an end has no share, and so no total.
+        """
         sent, expected, known = 0, 0.0, 0
         for source in SOURCES:
             with suppress(OSError, json.JSONDecodeError):
                 told = json.loads(self.progress(source).read_text())
                 sent += told["sent"]
-                expected += told["sent"] / told["share"] if told["share"] > 0 else 0.0
-                known += 1
+                if told["share"] is not None:
+                    expected += told["sent"] / told["share"] if told["share"] > 0 else 0.0
+                    known += 1
         return Standing("replay", sent, round(expected) if known == len(SOURCES) else None)
 
 
@@ -119,8 +135,12 @@ class _Demo:
         self._logs = endpoints.data / "logs"
         self._supervisor = Supervisor(endpoints.environment(), self._log)
         self._failed: str | None = None
-        self._killed = False
         self._done: set[str] = set()
+
+    @property
+    def killed(self) -> list[str]:
+        """The processes that were not let to drain."""
+        return self._supervisor.killed
 
     @property
     def manifests(self) -> list[Path]:
@@ -133,8 +153,8 @@ class _Demo:
         Raises:
             EnvironmentProblem: a service died, or nothing moves any more.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        for number in stop_signals():
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
         try:
             await self._supervisor.start_services(SERVICES)
             watching = asyncio.create_task(self._watch_services())
@@ -149,20 +169,26 @@ class _Demo:
 
     async def _end(self, replaying: list[asyncio.Task[None]]) -> None:
         """Nothing new is sent; what was sent comes through before the services stop: the ledger judges all of it."""
-        self._console.print("ending: no more events are sent, those under way come through; Ctrl-C ends at once")
+        if self._failed is None:
+            self._say("ending: no more events are sent, those under way come through; Ctrl-C ends at once")
+        else:
+            self._say(f"ending: {self._failed}")
         stopping = [asyncio.create_task(self._supervisor.stop([f"replay-{source}"])) for source in SOURCES]
         await asyncio.gather(*stopping, *replaying)
         give_up_s = time.monotonic() + _DRAIN_S
-        while self._failed is None and not self._killed and time.monotonic() < give_up_s:
+        while self._failed is None and not self.killed and time.monotonic() < give_up_s:
             if await self._drained(await instances(self._endpoints.data)):
                 return
             await asyncio.sleep(_LOOK_S)
 
-    def _signalled(self) -> None:
-        if self._stop.is_set():
-            self._killed = True
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stop.is_set() and is_insistent(number):
             self._supervisor.kill()
         self._stop.set()
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone; what was started has to go all the same
+            self._console.print(text, markup=False)
 
     def _log(self, name: str, line: str) -> None:
         with (self._logs / f"{name}.log").open("a", encoding="utf-8") as file:
@@ -172,6 +198,8 @@ class _Demo:
         """A service that dies ends the demo."""
         waiting = {asyncio.create_task(self._supervisor.wait(name)): name for name in SERVICES}
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self.killed:
+            return  # by us, all of them
         first = done.pop()
         self._failed = f"{waiting[first]} ended with exit code {first.result()}"
         self._stop.set()
@@ -187,7 +215,7 @@ class _Demo:
         ]
         command += ["--duplicate", str(DUPLICATES)]
         if not self._until_drained:
-            command += ["--rate", f"{self._rates()[source]:.3f}/s"]
+            command += ["--rounds", "0", "--rate", f"{rates(EVENTS, RATE_PER_S)[source]:.3f}/s"]
         await self._supervisor.start(name, command)
         code = await self._supervisor.wait(name)
         if code == 0:
@@ -196,18 +224,13 @@ class _Demo:
             self._failed = f"{name} ended with exit code {code}"
             self._stop.set()
 
-    def _rates(self) -> Mapping[str, float]:
-        """Shares of the rate by size, so that all sources last equally long."""
-        sizes = {source: sum(f.stat().st_size for f in (self._samples / source).iterdir()) for source in SOURCES}
-        return {source: RATE_PER_S * size / sum(sizes.values()) for source, size in sizes.items()}
-
     async def _show(self, replaying: list[asyncio.Task[None]]) -> None:
         moved_s, before = time.monotonic(), -1.0
         told = False
         with Panel(self._console) as panel:
             while not self._stop.is_set():
                 seen = await instances(self._endpoints.data)
-                panel.show([self._replays.standing(), *self._stages(seen)])
+                panel.show([self._replays.standing(), *self._stages(seen)], time.monotonic())
                 if not told and (url := next((one.api for one in seen if one.service == "gateway"), None)):
                     panel.say(f"dashboard: {url}")
                     told = True

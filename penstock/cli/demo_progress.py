@@ -1,6 +1,6 @@
 """How a demo's progress looks: bars on a terminal, a line every few seconds elsewhere."""
 
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -46,7 +46,7 @@ class Panel:
         )
         self._tasks: dict[str, TaskID] = {}
         self._rates: dict[str, Rate] = {}
-        self._told_s = 0.0
+        self._told_s: float | None = None
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -55,13 +55,14 @@ class Panel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        with suppress(OSError):  # the terminal is gone
+            self._bars.stop()
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False)
 
-    def show(self, standings: list[Standing]) -> None:
-        now_s = time.monotonic()
+    def show(self, standings: list[Standing], now_s: float) -> None:
+        """How far each stage is at a time of a monotonic clock."""
         texts = []
         for one in standings:
             rate = self._rates.setdefault(one.name, Rate()).look(now_s, one.done)
@@ -75,7 +76,8 @@ class Panel:
             if one.name not in self._tasks:
                 self._tasks[one.name] = self._bars.add_task(one.name, total=1.0, **fields)
             self._bars.update(self._tasks[one.name], completed=share, **fields)
-            texts.append(f"{one.name} {one.done:,} ({fields['share']}, {fields['rate']})")
-        if not self._console.is_terminal and now_s - self._told_s >= _QUIET_S:
+            known = ", ".join(filter(None, (fields["share"], fields["rate"], fields["eta"])))
+            texts.append(f"{one.name} {one.done:,} ({known})")
+        if not self._console.is_terminal and (self._told_s is None or now_s - self._told_s >= _QUIET_S):
             self._told_s = now_s
             self._console.print(" · ".join(texts), markup=False)

@@ -1,14 +1,25 @@
 """Where the parts are that a command talks to: flag, PENSTOCK_* variable, stack.json, default, in this order."""
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from penstock.cli.errors import EnvironmentProblem
 from penstock.local.folders import data_folder
 from penstock.local.state import State, StateFile
+
+_DEFAULTS = (("127.0.0.1", 9092), ("127.0.0.1", 8081))
+_VARIABLES = (
+    "PENSTOCK_BOOTSTRAP_SERVERS",
+    "PENSTOCK_SCHEMA_REGISTRY_URL",
+    "PENSTOCK_POSTGRES_DSN",
+    "PENSTOCK_OBJECT_STORE_URL",
+)
+_CONNECT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +57,34 @@ class Endpoints:
 
 
 def resolve(ctx: click.Context) -> Endpoints:
-    """For the command in `ctx`. Raises SystemFaultError for a stack.json that cannot be read."""
+    """For the command in `ctx`.
+
+    Raises:
+        SystemFaultError: a stack.json cannot be read.
+        EnvironmentProblem: there is no stack, nobody named other servers, and at the usual ports is nothing.
+    """
     flags = ctx.find_object(Flags) or Flags()
     data = data_folder(flags.data, os.environ)
-    return choose(flags, os.environ, StateFile(data).read(), data)
+    state = StateFile(data).read()
+    if state is None and not named(flags, os.environ) and not any(map(listens, _DEFAULTS)):
+        raise EnvironmentProblem(
+            f"no stack in {data}; `penstock up` starts one (servers of your own: --bootstrap-servers and the like)"
+        )
+    return choose(flags, os.environ, state, data)
+
+
+def named(flags: Flags, environ: Mapping[str, str]) -> bool:
+    """Whether a flag or a variable says where something is."""
+    given = (flags.bootstrap_servers, flags.schema_registry_url, flags.postgres_dsn, flags.object_store_url)
+    return any(given) or any(environ.get(name) for name in _VARIABLES)
+
+
+def listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=_CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def of_stack(state: State, data: Path) -> Endpoints:

@@ -56,11 +56,10 @@ def ledger(
     Recounts topics, the table and the files that manifests name, per source, and waits for what is still on its way.
     Exit code 0 only if everything balances.
     """
-    endpoints = resolve(ctx)
-    places = Places(
-        endpoints.bootstrap_servers, endpoints.postgres_dsn, endpoints.object_store_url, judged_sinks(os.environ)
-    )
+    judged = judged_sinks(os.environ)
     expected = [read_expectation(path) for path in manifests]
+    endpoints = resolve(ctx)
+    places = Places(endpoints.bootstrap_servers, endpoints.postgres_dsn, endpoints.object_store_url, judged)
     verdict = asyncio.run(_judge(places, endpoints.schema_registry_url, expected, timeout_s, since_ms))
     if as_program:
         click.echo(json.dumps(as_json(verdict), indent=2))

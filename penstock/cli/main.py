@@ -9,7 +9,7 @@ import click
 
 from penstock.cli.endpoints import Flags
 from penstock.cli.errors import EnvironmentProblem
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, TransientError
 
 # Command → where it is. A command is imported when it is used, so that each starts quickly.
 COMMANDS = {
@@ -66,6 +66,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except TransientError as error:  # something did not answer
+            hint = "is everything up? `penstock status` says, `penstock up` starts what is not"
+            raise EnvironmentProblem(f"{error} ({hint})") from error
         except PenstockError as error:
             raise EnvironmentProblem(str(error)) from error
         except OSError as error:

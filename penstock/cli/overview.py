@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock import metrics
 from penstock.cli.supervisor import SERVICES
+from penstock.clock import Clock, SystemClock
 from penstock.schema.catalogue import load_catalogue
 from penstock.stream.lag import LagReader
 
@@ -27,6 +28,8 @@ class Instance:
     state: str
     api: str | None
     counts: Mapping[str, float]
+    counted_s: float
+    """When the counts came, on the monotonic clock of `instances`."""
 
 
 def inputs() -> dict[str, list[str]]:
@@ -38,7 +41,7 @@ def inputs() -> dict[str, list[str]]:
     return {service: topics for service, topics in found.items() if topics}
 
 
-async def instances(data: Path) -> list[Instance]:
+async def instances(data: Path, clock: Clock | None = None) -> list[Instance]:
     """Of every service that announced itself in DATA/run, in flow order."""
     order = list(SERVICES)
     told = []
@@ -49,7 +52,7 @@ async def instances(data: Path) -> list[Instance]:
             continue  # it is being replaced, or went in between
     told.sort(key=lambda one: (order.index(one["service"]) if one["service"] in order else 99, one["slot"]))
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_S)) as session:
-        return [await _ask(session, one) for one in told]
+        return [await _ask(session, one, clock or SystemClock()) for one in told]
 
 
 async def lag(bootstrap_servers: str) -> dict[str, int]:
@@ -72,7 +75,7 @@ async def drained(bootstrap_servers: str) -> bool:
     return True
 
 
-async def _ask(session: aiohttp.ClientSession, told: Mapping[str, object]) -> Instance:
+async def _ask(session: aiohttp.ClientSession, told: Mapping[str, object], clock: Clock) -> Instance:
     pid, http = int(str(told["pid"])), str(told["http"])
     counts: dict[str, float] = {}
     if not _alive(pid):
@@ -86,7 +89,15 @@ async def _ask(session: aiohttp.ClientSession, told: Mapping[str, object]) -> In
         except (aiohttp.ClientError, TimeoutError):
             state = "unanswering"
     api = told.get("api")
-    return Instance(str(told["service"]), int(str(told["slot"])), pid, state, str(api) if api else None, counts)
+    return Instance(
+        service=str(told["service"]),
+        slot=int(str(told["slot"])),
+        pid=pid,
+        state=state,
+        api=str(api) if api else None,
+        counts=counts,
+        counted_s=clock.monotonic_s(),
+    )
 
 
 def _counts(page: str) -> dict[str, float]:

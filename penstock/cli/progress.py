@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -40,7 +41,7 @@ class ProgressReport:
         self._bars.stop()
 
     def say(self, part: str, text: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):  # a terminal that is gone is no reason to leave a part running
             self._console.print(f"{part}: {text}", markup=False)
 
     def fetched(self, part: str, done_bytes: int, total_bytes: int, done_files: int, total_files: int) -> None:

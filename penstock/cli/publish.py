@@ -45,9 +45,9 @@ def publish(ctx: click.Context, file: BinaryIO, *, as_json: bool) -> None:
     """Publish events from FILE, one JSON object a line; without FILE from standard input. Says what is wrong with each
     line that is no event, publishes the others, and ends with exit code 1 if there was one.
     """
-    outcome = Outcome()
+    endpoints, outcome = resolve(ctx), Outcome()
     try:
-        asyncio.run(_publish(resolve(ctx), file, outcome))
+        asyncio.run(_publish(endpoints, file, outcome))
     finally:
         _tell(outcome, as_json=as_json)
     if outcome.errors:

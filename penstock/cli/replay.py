@@ -17,7 +17,7 @@ def replay(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 
     FILE... --source NAME [--rate 200/s] [--duplicate 0.15] [--manifest FILE]; `penstock replay --help` says more.
     """
-    environment = resolve(ctx).environment()
+    environment = {} if {"-h", "--help"} & set(arguments) else resolve(ctx).environment()
     child = subprocess.Popen(
         [sys.executable, "-m", "services.ingest", "replay", *arguments], env={**os.environ, **environment}
     )

@@ -13,6 +13,7 @@ from penstock.cli.errors import NotSo
 from penstock.cli.overview import Instance, instances, lag
 
 _RATE_OVER_S = 1.0
+"""Between two looks, at least: under load they take longer, and the rate goes by the time that really passed."""
 
 
 @click.command()
@@ -42,17 +43,23 @@ async def _rows(data: Path, bootstrap_servers: str) -> list[dict[str, object]]:
     return [_row(one, before.get((one.service, one.slot)), behind) for one in await instances(data)]
 
 
+def rate_between(before: Instance | None, after: Instance) -> float:
+    """Records taken in per second between two looks at one process; 0 for one that came in between, or anew."""
+    if before is None or before.pid != after.pid or after.counted_s <= before.counted_s:
+        return 0.0
+    taken = after.counts.get("in", 0.0) - before.counts.get("in", 0.0)
+    return max(0.0, taken / (after.counted_s - before.counted_s))
+
+
 def _row(one: Instance, before: Instance | None, behind: dict[str, int]) -> dict[str, object]:
-    taken = one.counts.get("in", 0.0)
-    earlier = before.counts.get("in", 0.0) if before is not None else taken
     return {
         "service": one.service,
         "slot": one.slot,
         "pid": one.pid,
         "state": one.state,
         "lag": behind.get(one.service),
-        "rate": round(max(0.0, taken - earlier) / _RATE_OVER_S, 1),
-        "in": int(taken),
+        "rate": round(rate_between(before, one), 1),
+        "in": int(one.counts.get("in", 0.0)),
         "out": int(one.counts.get("out", 0)),
         "dead": int(one.counts.get("dead", 0)),
     }

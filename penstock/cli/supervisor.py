@@ -38,6 +38,8 @@ class Supervisor:
         self._on_line = on_line
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
+        self.killed: list[str] = []
+        """Those that were ended by force."""
 
     @property
     def running(self) -> list[str]:
@@ -90,7 +92,7 @@ class Supervisor:
                 async with asyncio.timeout(timeout_s):
                     await process.wait()
             except TimeoutError:
-                self._on_line(name, f"did not stop within {timeout_s:.0f} s, killed")
+                self._tell(name, f"did not stop within {timeout_s:.0f} s, killed")
                 self.kill(name)
                 await process.wait()
             await self._readers[name]
@@ -99,6 +101,8 @@ class Supervisor:
     def kill(self, name: str | None = None) -> None:
         """At once, without draining; all of them where none is named."""
         for one in [name] if name is not None else list(self._processes):
+            if self._processes[one].returncode is None:
+                self.killed.append(one)
             self._signal(self._processes[one], signal.SIGKILL)
 
     @staticmethod
@@ -116,4 +120,8 @@ class Supervisor:
                 continue
             if not line:
                 return
-            self._on_line(name, line.decode("utf-8", "replace").rstrip("\n"))
+            self._tell(name, line.decode("utf-8", "replace").rstrip("\n"))
+
+    def _tell(self, name: str, line: str) -> None:
+        with suppress(OSError):  # the terminal is gone, or a pipe's reader: no reason to stand still or to stay behind
+            self._on_line(name, line)

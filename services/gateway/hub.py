@@ -108,6 +108,8 @@ class Hub:
         """Events that clients were told they lost, by why."""
         self._limit = limit
         self._groups: dict[Filter, Group] = {}
+        self._moved = asyncio.Event()
+        """Of the next publishing."""
 
     @property
     def filters(self) -> int:
@@ -154,10 +156,17 @@ class Hub:
         group.live.add(subscriber)
         return True
 
+    async def reaches(self, position: Vector) -> None:
+        """Returns when everything before `position` was published."""
+        while any(self.position[partition] < offset for partition, offset in position.items()):
+            await self._moved.wait()
+
     def publish(self, items: Sequence[Item], position: Vector) -> None:
         """Gives events, in partition order, to all who want them; `position` is where reading stands after them."""
         self.recent.add(items)
         self.position.update(position)
+        self._moved.set()
+        self._moved = asyncio.Event()
         for group in self._groups.values():
             wanted = [item for item in items if group.matches(item.facets)]
             if not wanted:

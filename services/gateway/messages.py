@@ -13,6 +13,7 @@ from services.gateway.filters import Facets, Filter, parse_filter
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """The largest message a client may send: a filter with all its values fits."""
+MAX_ID_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Subscribe:
     wanted: Filter
     cursor: Cursor | None
     """None: from the newest event on."""
+    id: str | None = None
+    """The client's name for this subscription; what is sent from its first cursor on belongs to it."""
 
 
 def parse_message(data: str | bytes) -> Subscribe:
@@ -35,21 +38,25 @@ def parse_message(data: str | bytes) -> Subscribe:
         raise DataError("bad-message", 'a message is an object, e.g. {"type": "subscribe"}')
     if message.get("type") != "subscribe":
         raise DataError("bad-message", "the only message a client sends is of type subscribe", field="type")
-    if unknown := sorted(message.keys() - {"type", "filter", "cursor"}):
-        raise DataError("bad-message", f"a subscribe has filter and cursor, not {', '.join(unknown)}", field=unknown[0])
-    token = message.get("cursor")
-    return Subscribe(parse_filter(message.get("filter")), None if token is None else cursor.decode(token))
+    if unknown := sorted(message.keys() - {"type", "id", "filter", "cursor"}):
+        detail = f"a subscribe has id, filter and cursor, not {', '.join(unknown)}"
+        raise DataError("bad-message", detail, field=unknown[0])
+    name, token = message.get("id"), message.get("cursor")
+    if name is not None and (not isinstance(name, str) or len(name) > MAX_ID_CHARS):
+        raise DataError("bad-message", f"a string of at most {MAX_ID_CHARS} characters", field="id")
+    return Subscribe(parse_filter(message.get("filter")), None if token is None else cursor.decode(token), name)
 
 
 def event_frame(event: Mapping[str, object], partition: int, offset: int) -> bytes:
     return orjson.dumps({"type": "event", "event": event, "partition": partition, "offset": offset})
 
 
-def cursor_frame(token: str, *, lag: int, lag_ms: int, live: bool) -> bytes:
+def cursor_frame(token: str, name: str | None, *, lag: int, lag_ms: int, live: bool) -> bytes:
     """Says where the client stands: `lag` records lie between what it was sent and the end of the topic, `lag_ms` is
     the age of the newest event it was sent (0 when it lacks nothing), and it is not `live` while it is read history to.
+    `name` is the id that its subscribe had.
     """
-    return orjson.dumps({"type": "cursor", "cursor": token, "lag": lag, "lag_ms": lag_ms, "live": live})
+    return orjson.dumps({"type": "cursor", "cursor": token, "id": name, "lag": lag, "lag_ms": lag_ms, "live": live})
 
 
 def dropped_frame(count: int, why: str) -> bytes:

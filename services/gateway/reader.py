@@ -132,6 +132,16 @@ class Reader:
             items = await self._items(records)
         return items, records[-1].offset() + 1 if records else end
 
+    async def refresh(self) -> None:
+        """See `session.History.refresh`."""
+        assert self.hub is not None  # noqa: S101  nobody asks before
+        while True:
+            try:
+                return await self._refresh_offsets(self.hub.position)
+            except TransientError as error:
+                self._log.warning("a cursor waits for the broker", error=str(error))
+                await asyncio.sleep(_RETRY_S)
+
     async def probe(self) -> None:
         """Raises TransientError if the broker has not answered for some seconds; asks nothing itself."""
         if self._clock.monotonic_s() - self._well_s > _PATIENCE_S:

@@ -6,7 +6,7 @@ may owe. It knows nothing of sockets: `send` takes bytes and returns when there 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from penstock.clock import Clock
 from penstock.errors import DataError
@@ -23,6 +23,7 @@ _YIELD_EVERY = 64
 
 Send = Callable[[bytes], Awaitable[None]]
 Read = tuple[list[Item], int]
+T = TypeVar("T")
 
 
 class History(Protocol):
@@ -41,6 +42,10 @@ class History(Protocol):
         """The earliest offset of each partition that is still there, seen within the last seconds."""
         ...
 
+    async def refresh(self) -> None:
+        """Looks at `begins` and `ends` anew, however long the broker takes."""
+        ...
+
     def read(self, partition: int, start: int, end: int) -> Coroutine[None, None, Read]:
         """Some events of `[start, end)`, and the offset to go on from, which is `end` when there are no more."""
         ...
@@ -53,29 +58,36 @@ class Session:
         self._clock = clock
         self._send = send
         self._cursor_due_s = clock.monotonic_s()
+        self._id: str | None = None
         self._newest_ms = 0
         self._sent = 0
 
     async def run(self, wanted: Subscribe) -> None:
-        """Feeds the client until it is cancelled.
+        """Feeds the client until it is cancelled. A cursor comes before the first event.
 
         Raises:
             DataError: `bad-cursor`: nothing was sent.
         """
+        self._id = wanted.id
         subscriber = self._hub.subscribe(wanted.wanted)
         try:
             position = dict(self._hub.position)
             if wanted.cursor is not None:
                 position = await self._start(wanted.cursor)
-            self._cursor_due_s = self._clock.monotonic_s()
-            while not self._hub.attach(subscriber, position):
+            attached = self._hub.attach(subscriber, position)
+            await self._send_cursor(position, live=attached)
+            while not attached:
                 await self._catch_up(subscriber, position)
+                attached = self._hub.attach(subscriber, position)
             await self._live(subscriber)
         finally:
             self._hub.unsubscribe(subscriber)
 
     async def _start(self, at: Cursor) -> dict[int, int]:
-        start = cursor.start_from(at, self._history.topic_id, self._history.begins, self._hub.position)
+        if any(end < offset for end, offset in zip(self._ends(), at.offsets, strict=False)):
+            await self._history.refresh()  # another gateway may have read further than this one has looked
+        ends = dict(enumerate(self._ends()))
+        start = cursor.start_from(at, self._history.topic_id, self._history.begins, ends)
         if start.remade:
             detail = "the topic was deleted and made again since; going on from its first event"
             await self._send(messages.error_frame(DataError("cursor-expired", detail, field="cursor")))
@@ -83,7 +95,13 @@ class Session:
             detail = f"up to {start.gone} events since are older than the topic keeps; going on from the earliest"
             await self._send(messages.error_frame(DataError("cursor-expired", detail, field="cursor")))
             await self._send_dropped(start.gone, "expired")
+        await self._patiently(self._hub.reaches(start.offsets), start.offsets)
         return start.offsets
+
+    def _ends(self) -> list[int]:
+        """Of each partition the furthest end that is known, by looking or by reading."""
+        ends, position = self._history.ends, self._hub.position
+        return [max(position[partition], ends.get(partition, 0)) for partition in sorted(position)]
 
     async def _catch_up(self, subscriber: Subscriber, position: dict[int, int]) -> None:
         """One step towards the live feed: `position` moves on, at the client's own pace."""
@@ -107,9 +125,9 @@ class Session:
         if self._cursor_is_due():
             await self._send_cursor(position, live=False)
 
-    async def _patiently(self, reading: Coroutine[None, None, Read], position: Mapping[int, int]) -> Read:
-        """Waits for a read, however long the broker takes, and sends the cursors that are due meanwhile."""
-        task = asyncio.create_task(reading)
+    async def _patiently(self, waiting: Coroutine[None, None, T], position: Mapping[int, int]) -> T:
+        """Waits, however long the broker takes, and sends the cursors that are due meanwhile."""
+        task = asyncio.create_task(waiting)
         try:
             while not task.done():
                 await asyncio.wait([task], timeout=max(0.0, self._cursor_due_s - self._clock.monotonic_s()))
@@ -128,15 +146,22 @@ class Session:
 
     async def _live(self, subscriber: Subscriber) -> None:
         while True:
-            if dropped := subscriber.take_dropped():
-                await self._send_dropped(dropped, "slow")
-            item = subscriber.take()
+            dropped, item = subscriber.take_dropped(), subscriber.take()
+            await self._tell_of(dropped)
             if item is not None:
                 await self._send_event(item)
             if self._cursor_is_due():
-                await self._send_cursor(subscriber.position(self._hub.position), live=True)
+                # Both at one moment: what is lost while something is sent belongs to the next cursor.
+                dropped, position = subscriber.take_dropped(), dict(subscriber.position(self._hub.position))
+                await self._tell_of(dropped)
+                await self._send_cursor(position, live=True)
             if item is None:
                 await self._wait(subscriber)
+
+    async def _tell_of(self, dropped: int) -> None:
+        """Before what comes after it: a client that keeps an event or a cursor knows what it lost on the way there."""
+        if dropped:
+            await self._send_dropped(dropped, "slow")
 
     async def _wait(self, subscriber: Subscriber) -> None:
         """For something in the queue, or until the next cursor."""
@@ -168,5 +193,5 @@ class Session:
         lag = sum(max(0, end - position[partition]) for partition, end in self._history.ends.items())
         lag_ms = max(0, self._clock.now_ms() - self._newest_ms) if lag and self._newest_ms else 0
         token = cursor.encode(Cursor(self._history.topic_id, offsets))
-        await self._send(messages.cursor_frame(token, lag=lag, lag_ms=lag_ms, live=live))
+        await self._send(messages.cursor_frame(token, self._id, lag=lag, lag_ms=lag_ms, live=live))
         self._cursor_due_s = self._clock.monotonic_s() + CURSOR_EVERY_S

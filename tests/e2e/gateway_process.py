@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.conftest import RunningStack
 
-_WITHIN_S = 30.0
+_WITHIN_S = 120.0
 
 
 def free_port() -> int:
@@ -93,8 +93,8 @@ async def gateway(
     if postgres_dsn:
         environment["PENSTOCK_POSTGRES_DSN"] = postgres_dsn
     process = GatewayProcess(stack, data, topic, environment)
-    await process.start()
     try:
+        await process.start()
         yield process
     finally:
         await process.stop()

@@ -1,18 +1,20 @@
 """The dashboard in a real browser, on a real gateway: what a person would see."""
 
+import asyncio
 import itertools
 import signal
 from collections.abc import AsyncIterator
 
-import orjson
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, WebSocketRoute, expect
+from playwright.async_api import Browser, Page, expect
 
+from services.gateway.messages import public_event
 from tests.conftest import RunningStack
 from tests.e2e.chromium import chromium, chromium_or_skip
 from tests.e2e.database import own_database
 from tests.e2e.gateway_process import GatewayProcess, gateway
+from tests.e2e.played import Played
 from tests.e2e.scored import Record, ScoredTopic, make_topic, recorded, scored
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -109,6 +111,53 @@ async def test_a_filter_shows_what_matches_and_nothing_else(page: Page, topic: S
     await expect(page.locator(".row-source").get_by_text("wikipedia").first).to_be_visible()
 
 
+async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(page: Page, topic: ScoredTopic) -> None:
+    edits = titled("wikipedia", 50)
+
+    async def traffic() -> None:
+        while True:
+            await topic.send(edits)
+
+    await topic.send(titled("weather", 1))  # so that it is there to be chosen
+    sending = asyncio.create_task(traffic())
+    try:
+        for _ in range(4):
+            await expect(page.locator(".row-source").get_by_text("wikipedia").first).to_be_visible()
+            await page.get_by_label("Source").select_option("weather")
+            await topic.send(titled("weather", 2))
+            await expect(page.locator(".row-source").get_by_text("weather").first).to_be_visible()
+            assert set(await page.locator(".row-source").all_text_contents()) == {"weather"}
+            await page.locator("#clear").click()
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_what_still_comes_of_an_earlier_subscription_is_not_shown(browser: Browser, at: GatewayProcess) -> None:
+    played = Played()
+    context = await browser.new_context()
+    edit, push = (public_event(titled(source, 1)[0], None) for source in ("wikipedia", "github"))
+    try:
+        page = await context.new_page()
+        await played.stand_in(page)
+        await page.goto(f"{at.url}#source=wikipedia")
+        first = await played.asked()
+        played.say_cursor(first)
+        played.say(type="event", event=edit, partition=0, offset=1)
+        await expect(page.locator(".row-source")).to_have_text(["wikipedia"])
+        await page.locator("#clear").click()
+        second = await played.asked()
+        played.say(type="event", event=edit, partition=0, offset=2)
+        played.say_cursor(first)
+        played.say(type="event", event=edit, partition=0, offset=3)
+        played.say_cursor(second)
+        played.say(type="event", event=push, partition=0, offset=4)
+        await expect(page.locator(".row-source")).to_have_text(["github"])
+        await expect(page.locator("#seen")).to_have_text("2")
+    finally:
+        await context.close()
+
+
 async def test_a_restart_of_the_gateway_is_survived_without_a_gap(
     page: Page, topic: ScoredTopic, at: GatewayProcess
 ) -> None:
@@ -162,26 +211,27 @@ async def test_the_stages_and_the_parts_tell_how_they_are(page: Page) -> None:
 
 async def test_a_feed_that_lags_or_loses_events_says_so(browser: Browser, at: GatewayProcess) -> None:
     """The gateway's messages are played to the page, since no test should have to overload a machine."""
-    played: list[WebSocketRoute] = []
+    played = Played()
     context = await browser.new_context()
     try:
         page = await context.new_page()
-        await page.route_web_socket("**/ws", lambda socket: played.append(socket))
+        await played.stand_in(page)
         await page.goto(at.url)
         await expect(page.locator("#link")).to_have_attribute("data-state", "connecting")
+        asked = await played.asked()
         status = page.locator("#link")
-        for cursor, state, told in (
-            ({"lag": 0, "lag_ms": 0, "live": True}, "live", ""),
-            ({"lag": 12_345, "lag_ms": 61_000, "live": True}, "lagging", "12.3K behind, 61 s"),
-            ({"lag": 777, "lag_ms": 0, "live": False}, "behind", "777 behind"),
+        for lag, lag_ms, live, state, told in (
+            (0, 0, True, "live", ""),
+            (12_345, 61_000, True, "lagging", "12.3K behind, 61 s"),
+            (777, 0, False, "behind", "777 behind"),
         ):
-            played[0].send(orjson.dumps({"type": "cursor", "cursor": "1.x", **cursor}).decode())
+            played.say_cursor(asked, lag=lag, lag_ms=lag_ms, live=live)
             await expect(status).to_have_attribute("data-state", state)
             await expect(page.locator("#link-detail")).to_have_text(told)
-        played[0].send('{"type": "dropped", "count": 1200, "why": "slow"}')
+        played.say(type="dropped", count=1200, why="slow")
         await expect(page.locator("#notice")).to_contain_text("1,200 events were left out")
         await expect(page.locator("#missed")).to_have_text("1,200")
-        played[0].send('{"type": "error", "reason": "bad-filter", "detail": "<b>no</b>", "field": null}')
+        played.say(type="error", reason="bad-filter", detail="<b>no</b>", field=None)
         await expect(page.locator("#notice")).to_have_text("The gateway says: <b>no</b>")
     finally:
         await context.close()

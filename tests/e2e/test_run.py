@@ -1,4 +1,4 @@
-"""`penstock run` and `penstock demo` as a user runs them."""
+"""`penstock run` as a user runs it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.e2e.pipeline import Pipeline, pipeline
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,22 @@ def test_when_one_dies_the_rest_are_stopped_and_the_command_fails(running: Run) 
     assert gone(running.pids)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_drains_and_is_no_failure(running: Run, number: signal.Signals) -> None:
     running.process.send_signal(number)
     assert running.process.wait(WITHIN_S) == 0, running.log.read_text()
     assert running.log.read_text().count('"event": "stopped"') == 2
+    assert gone(running.pids)
+
+
+def test_a_second_signal_kills_what_hangs_and_is_a_failure(running: Run) -> None:
+    os.kill(running.pids["enrich"], signal.SIGSTOP)
+    running.process.send_signal(signal.SIGHUP)
+    until(lambda: not psutil.pid_exists(running.pids["dedup"]), running.log)
+    running.process.send_signal(signal.SIGHUP)  # as a terminal that ends does
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(WITHIN_S) == 1
+    assert "killed before they had drained: enrich" in running.log.read_text()
     assert gone(running.pids)
 
 
@@ -92,36 +103,3 @@ def test_an_unknown_service_is_a_usage_error(system: Pipeline) -> None:
     done = system.penstock("run", "dedupe")
     assert done.returncode == 2
     assert "sink-postgres" in done.stderr, "it says what there is"
-
-
-def test_the_demo_drains_balances_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "penstock.cli", "--data", str(tmp_path), "demo", "--until-drained"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "balanced: nothing lost, nothing doubled of 28,215" in done.stdout
-    for source in ("github", "wikipedia", "exchange", "weather"):
-        (line,) = (line for line in done.stdout.splitlines() if line.split()[:1] == [source])
-        assert int(line.split()[2].replace(",", "")) > 0
-        assert line.split()[-1] == "balanced"
-    left = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if str(tmp_path) in " ".join(process.info["cmdline"] or [])
-    ]
-    assert left == []
-
-
-def test_a_demo_that_is_ended_by_ctrl_c_lets_all_through_and_balances(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "penstock.cli", "--data", str(tmp_path), "demo"]
-    log = tmp_path / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        until(lambda: "dashboard:" in log.read_text() and " dedup 0 " not in log.read_text().splitlines()[-1], log)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(WITHIN_S) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
-    assert "balanced: nothing lost, nothing doubled of" in log.read_text()
-    assert "nothing doubled of 0," not in log.read_text()

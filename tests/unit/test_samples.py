@@ -16,7 +16,8 @@ DATA = ROOT.parent / "shared" / "data"
 MAKER = runpy.run_path(str(ROOT / "scripts" / "make-samples"), run_name="maker")
 
 ADDRESS = re.compile(r"\w(?:@|%40)\w[\w-]*\.\w")
-"""Wider than what the script cuts."""
+NAME_AT_HOST = re.compile(r"[^\W\d]@[^\W\d]|\w@[0-9a-f]{8}-[0-9a-f]{4}-")
+"""Both wider than what the script cuts."""
 
 
 def files() -> list[Path]:
@@ -49,7 +50,45 @@ def test_no_e_mail_address_is_left(path: Path) -> None:
     for line in lines(path):
         assert ADDRESS.search(line) is None
         if path.parent.name in {"github", "wikipedia"}:  # where an escape may hide one
-            assert not any(ADDRESS.search(text) for text in strings(json.loads(line)))
+            assert not any(ADDRESS.search(text) or NAME_AT_HOST.search(text) for text in strings(json.loads(line)))
+
+
+def fields(value: Any, name: str) -> Iterator[Any]:
+    """What stands under a name, however deep."""
+    for item in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+        yield from fields(item, name)
+    if isinstance(value, dict) and name in value:
+        yield value[name]
+
+
+def test_an_e_mail_field_holds_nothing_a_person_wrote() -> None:
+    found = {text for path in files() if path.parent.name == "github" for line in lines(path)
+             for text in fields(json.loads(line), "email")}  # fmt: skip
+    assert found == {MAKER["CUT"], ""}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ann at example.org", "ann", "ann@.example.org", "ann@mail.example.org@fdecad78-55fc-0310-b1b2-d7d25cf747c9"],
+)
+def test_an_e_mail_field_goes_whole(text: str) -> None:
+    line = MAKER["without_e_mail"](json.dumps({"commits": [{"author": {"email": text, "name": "Ann"}}]}))
+    assert json.loads(line) == {"commits": [{"author": {"email": MAKER["CUT"], "name": "Ann"}}]}
+
+
+@pytest.mark.parametrize(
+    "text", ["<ann@ubuntu>", "ann@host.(none)", "at [ann@b8457f37-d9ea-0310-8a92-e5e31aec5664]", "ann@example.org@host"]
+)
+def test_a_name_at_a_host_without_a_dot_is_cut_from_prose(text: str) -> None:
+    line = MAKER["without_e_mail"](json.dumps({"message": f"by {text}, thanks"}))
+    assert "ann" not in line
+    assert "@" not in line
+    assert line.endswith(', thanks"}\n')
+
+
+@pytest.mark.parametrize("text", ["https://svn.example.org/trunk@1057696", "@Override", "3.0@dev", "org/book@731f7bf"])
+def test_what_only_has_an_at_sign_stays(text: str) -> None:
+    assert json.loads(MAKER["without_e_mail"](json.dumps([text]))) == [text]
 
 
 @pytest.mark.parametrize(

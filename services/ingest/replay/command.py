@@ -22,7 +22,7 @@ from services.ingest.accept import RAW_TOPIC, Acceptor
 from services.ingest.replay.duplicates import Duplicator
 from services.ingest.replay.files import PARSERS, find_files
 from services.ingest.replay.manifest import was_cut_short, write_json
-from services.ingest.replay.run import Replay
+from services.ingest.replay.run import Recording, Replay
 from services.ingest.settings import IngestSettings
 from services.ingest.token_bucket import TokenBucket
 
@@ -43,6 +43,7 @@ class Options:
     rate_per_s: float | None
     duplicate: float
     seed: int
+    rounds: int
     manifest: Path | None
     progress: Path | None
 
@@ -68,11 +69,25 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--rate", type=_rate, metavar="N/s", help="events a second; as fast as it goes if not given")
     parser.add_argument("--duplicate", type=_share, default=0.0, metavar="SHARE", help="plant so many exact duplicates")
     parser.add_argument("--seed", type=int, default=0, help="of where the duplicates are planted")
+    parser.add_argument(
+        "--rounds",
+        type=_rounds,
+        default=1,
+        metavar="N",
+        help="so many times over, each time as new events; 0: until stopped",
+    )
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="write down what was sent, for the ledger")
     parser.add_argument("--progress", type=Path, metavar="FILE", help="keep writing down how far it is")
     found = parser.parse_args(arguments)
     return Options(
-        tuple(found.files), found.source, found.rate, found.duplicate, found.seed, found.manifest, found.progress
+        files=tuple(found.files),
+        source=found.source,
+        rate_per_s=found.rate,
+        duplicate=found.duplicate,
+        seed=found.seed,
+        rounds=found.rounds,
+        manifest=found.manifest,
+        progress=found.progress,
     )
 
 
@@ -90,8 +105,7 @@ async def _replay(options: Options, settings: IngestSettings) -> int:
         if options.rate_per_s is not None:
             bucket = TokenBucket(options.rate_per_s, max(1.0, options.rate_per_s / _BATCHES_PER_S))
         replay = Replay(
-            options.source,
-            files,
+            Recording(options.source, files, options.rounds),
             Duplicator(options.duplicate, options.seed),
             Acceptor(settings.fingerprinter(), codec.encode, os.urandom),
             publisher,
@@ -146,16 +160,15 @@ class Told:
         if self._options.progress is None:
             return
         tally, took_s = self._replay.tally, self._clock.monotonic_s() - self._started_s
-        read, total = self._replay.read_bytes, self._replay.total_bytes
         content = {
             "source": tally.source,
             "state": state,
             "lines": tally.lines,
             "sent": tally.sent,
             "rate_per_s": round(tally.sent / took_s, 1) if took_s > 0 else 0.0,
-            "share": read / total if total else 1.0,
-            "read_bytes": read,
-            "total_bytes": total,
+            "share": self._replay.share,
+            "read_bytes": self._replay.read_bytes,
+            "total_bytes": self._replay.total_bytes,
             "updated_at": self._clock.now_ms(),
         }
         _write(self._options.progress, content)
@@ -200,6 +213,12 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: a number from 0 to 1, e.g. 0.15")
     return share
+
+
+def _rounds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds: 1, 2, ..., or 0 for until stopped")
+    return int(text)
 
 
 def _float(text: str) -> float:

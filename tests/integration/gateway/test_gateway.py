@@ -107,6 +107,22 @@ async def test_events_come_live_and_filtered(shared: Shared) -> None:
     assert (first["title"], first["author"], first["text"]) == (original["title"], original["author"], original["text"])
 
 
+async def test_nothing_of_the_earlier_subscription_comes_after_the_answer_to_the_later_one(shared: Shared) -> None:
+    events = [*itertools.islice(recorded("wikipedia"), 200), *itertools.islice(recorded("github"), 20)]
+    async with client(shared.at) as one:
+        await one.subscribe(id="all")
+        await one.until_live()
+        sending = asyncio.create_task(shared.topic.send(events))
+        await one.until(lambda: len(one.uids) > 0)
+        await one.subscribe(id="some", filter={"source": "github"})
+        await one.until(lambda: any(message.get("id") == "some" for message in one.of_type("cursor")))
+        answered = next(at for at, message in enumerate(one.messages) if message.get("id") == "some")
+        await sending
+        last = await shared.topic.send(itertools.islice(recorded("github"), 5))
+        await one.until(lambda: set(last) <= set(one.uids))
+    assert {m["event"]["source"] for m in one.messages[answered:] if m["type"] == "event"} == {"github"}
+
+
 async def test_a_restart_of_the_gateway_is_survived_without_a_gap(
     stack: RunningStack, topic: ScoredTopic, tmp_path: Path
 ) -> None:

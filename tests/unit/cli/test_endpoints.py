@@ -1,5 +1,7 @@
 """Where a command finds the parts: flag, variable, stack.json, default."""
 
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from penstock.cli import main as cli
-from penstock.cli.endpoints import Flags, choose, resolve
+from penstock.cli.endpoints import Flags, choose, listens, resolve
 from penstock.local.state import StateFile, new_state
 
 DATA = Path("/data")
@@ -43,6 +45,70 @@ def test_without_all_that_the_usual_ports_are_meant_and_no_secret_is_made_up() -
     found = choose(Flags(), {}, None, DATA)
     assert found.bootstrap_servers == "127.0.0.1:9092"
     assert found.fingerprint_key is None
+
+
+NEEDY = (
+    ["topics", "list"],
+    ["topics", "apply"],
+    ["schemas", "register"],
+    ["schemas", "check"],
+    ["run"],
+    ["services"],
+    ["replay", "file", "--source", "github"],
+    ["publish", "-"],
+    ["consume", "events.raw"],
+    ["ledger"],
+    ["dlq", "list"],
+    ["lake", "vacuum"],
+)
+
+
+@pytest.fixture
+def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of somebody's shell, and nothing at the usual ports of this machine."""
+    for name in list(os.environ):
+        if name.startswith("PENSTOCK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("penstock.cli.endpoints.listens", lambda _address: False)
+
+
+@pytest.mark.usefixtures("nothing_named")
+@pytest.mark.parametrize("words", NEEDY, ids=" ".join)
+def test_without_a_stack_a_command_that_needs_one_says_how_to_start_it(tmp_path: Path, words: list[str]) -> None:
+    done = CliRunner().invoke(cli.main, ["--data", str(tmp_path / "none"), *words])
+    assert (done.exit_code, done.output) == (
+        3,
+        f"Error: no stack in {tmp_path / 'none'}; `penstock up` starts one"
+        " (servers of your own: --bootstrap-servers and the like)\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("nothing_named")
+def test_servers_that_are_named_or_there_need_no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "show", f"{__name__}:show")
+    words = ["--data", str(tmp_path), "show"]
+    assert CliRunner().invoke(cli.main, [*words, "--bootstrap-servers", "mine:1"]).output == f"mine:1 {tmp_path}\n"
+    assert CliRunner().invoke(cli.main, words, env={"PENSTOCK_BOOTSTRAP_SERVERS": "mine:2"}).exit_code == 0
+    monkeypatch.setattr("penstock.cli.endpoints.listens", lambda address: address[1] == 9092)
+    assert CliRunner().invoke(cli.main, words).output == f"127.0.0.1:9092 {tmp_path}\n"
+
+
+def test_a_port_listens_or_does_not() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        assert not listens(server.getsockname())
+        server.listen()
+        assert listens(server.getsockname())
+
+
+@pytest.mark.parametrize("words", [["run"], ["topics", "list"], ["schemas", "register"]], ids=" ".join)
+def test_what_does_not_answer_is_told_with_the_way_out(tmp_path: Path, words: list[str]) -> None:
+    there = {"PENSTOCK_BOOTSTRAP_SERVERS": "127.0.0.1:1", "PENSTOCK_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
+    done = CliRunner().invoke(cli.main, ["--data", str(tmp_path), *words], env=there)
+    assert done.exit_code == 3
+    assert "127.0.0.1:1 does not answer" in done.output
+    assert done.output.endswith("(is everything up? `penstock status` says, `penstock up` starts what is not)\n")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ RECORD = {
 def test_a_subscribe_has_a_filter_and_a_cursor_or_neither() -> None:
     assert parse_message('{"type": "subscribe"}') == Subscribe(EVERYTHING, None)
     token = encode(Cursor("t", (1, 2)))
-    full = orjson.dumps({"type": "subscribe", "filter": {"source": "github"}, "cursor": token})
-    assert parse_message(full) == Subscribe(Filter(source=frozenset({"github"})), Cursor("t", (1, 2)))
+    full = orjson.dumps({"type": "subscribe", "filter": {"source": "github"}, "cursor": token, "id": "a"})
+    assert parse_message(full) == Subscribe(Filter(source=frozenset({"github"})), Cursor("t", (1, 2)), "a")
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,8 @@ def test_a_subscribe_has_a_filter_and_a_cursor_or_neither() -> None:
         ('{"type": "publish"}', "bad-message"),
         ('{"type": ["subscribe"]}', "bad-message"),
         ('{"type": "subscribe", "filters": {}}', "bad-message"),
+        ('{"type": "subscribe", "id": 7}', "bad-message"),
+        ('{"type": "subscribe", "id": "' + "x" * 65 + '"}', "bad-message"),
         ('{"type": "subscribe", "filter": {"id": "x"}}', "bad-filter"),
         ('{"type": "subscribe", "cursor": 5}', "bad-cursor"),
         ("[" * 5000, "bad-message"),

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.clock import SystemClock
 from penstock.errors import DataError
-from services.gateway.cursor import Cursor, encode
+from services.gateway.cursor import Cursor, decode, encode
 from services.gateway.feed import Item
 from services.gateway.hub import Hub
 from services.gateway.messages import parse_message
@@ -28,10 +28,19 @@ class Topic:
         self.topic_id = "topic-1"
         self.begins: Mapping[int, int] = dict.fromkeys(at.position, 0)
         self.reads = 0
+        self.refreshed = 0
+        self.seen: Mapping[int, int] = {}
+        """The ends as last looked at, where they are not those that the hub has published."""
+        self.real: Mapping[int, int] = {}
 
     @property
     def ends(self) -> Mapping[int, int]:
-        return self.hub.position
+        return {**self.hub.position, **self.seen}
+
+    async def refresh(self) -> None:
+        self.refreshed += 1
+        await asyncio.sleep(0)
+        self.seen = self.real
 
     def publish(self, *items: Item) -> None:
         self.items += items
@@ -142,6 +151,18 @@ async def test_a_cursor_comes_even_when_nothing_happens_and_tells_that_nothing_l
     assert last["cursor"] == at(1)
 
 
+@pytest.mark.parametrize("cursor", [at(0), at(18), None], ids=["far behind", "a little behind", "live"])
+async def test_a_cursor_with_the_id_of_the_subscription_comes_before_its_first_event(cursor: str | None) -> None:
+    topic = Topic(hub(recent=5))
+    topic.publish(*(item(offset) for offset in range(20)))
+    async with subscribed(topic, cursor=cursor, id="a") as client:
+        topic.publish(item(20))
+        await client.until(lambda: "0:20" in client.events and len(client.of_type("cursor")) >= 2)
+    assert client.order[0] == "cursor"
+    assert {message["id"] for message in client.of_type("cursor")} == {"a"}
+    assert client.messages[0]["cursor"] == cursor or cursor is None
+
+
 async def test_every_cursor_resumes_where_its_client_stood() -> None:
     topic = Topic(hub(recent=3))
     topic.publish(*(item(offset) for offset in range(10)))
@@ -163,6 +184,35 @@ async def test_a_slow_client_is_told_what_it_lost_before_what_comes_after() -> N
     assert client.of_type("dropped") == [{"type": "dropped", "count": 7, "why": "slow"}]
     assert client.events == ["0:7", "0:8", "0:9"]
     assert client.order.index("dropped") < client.order.index("0:7")
+
+
+async def test_no_cursor_goes_past_a_loss_that_was_not_told() -> None:
+    topic, clock = Topic(hub(queue=3)), StepClock(0.0)
+    frames: list[bytes] = []
+    told: list[tuple[int, int]] = []
+    enough = asyncio.Event()
+
+    async def send(frame: bytes) -> None:
+        """A slow socket: ten more events come while the first one, the loss or the cursor after it is sent."""
+        frames.append(frame)
+        offset = len(topic.items)
+        topic.publish(*(item(offset + more) for more in range(10)))
+        clock.now_s += 1.0
+        await asyncio.sleep(0)
+        if frame.startswith(b"{") and orjson.loads(frame)["type"] == "cursor":
+            seen = [orjson.loads(each) for each in frames if each.startswith(b"{")]
+            lost = sum(message["count"] for message in seen if message["type"] == "dropped")
+            told.append((decode(seen[-1]["cursor"]).offsets[0], len(frames) - len(seen) + lost))
+            if len(told) == 5:
+                enough.set()
+
+    session = Session(topic.hub, topic, clock, send)
+    running = asyncio.create_task(session.run(parse_message(b'{"type": "subscribe"}')))
+    async with asyncio.timeout(10):
+        await enough.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert all(covered == accounted for covered, accounted in told), told
 
 
 async def test_a_cursor_older_than_the_topic_keeps_is_told_and_reading_goes_on_from_the_earliest() -> None:
@@ -190,7 +240,31 @@ async def test_a_cursor_from_elsewhere_is_refused_and_leaves_nothing_behind() ->
     session = Session(topic.hub, topic, SystemClock(), Client().send)
     with pytest.raises(DataError, match="bad-cursor"):
         await session.run(parse_message(orjson.dumps({"type": "subscribe", "cursor": at(99)})))
+    assert topic.refreshed == 1
     assert topic.hub.filters == 0
+
+
+async def test_a_cursor_of_a_gateway_that_has_read_further_is_waited_for() -> None:
+    topic = Topic(hub())
+    topic.publish(item(0))
+    topic.seen, topic.real = {0: 1}, {0: 4}
+    async with subscribed(topic, cursor=at(3)) as client:
+        for offset in range(1, 5):
+            topic.publish(item(offset))
+            await asyncio.sleep(0)
+        await client.until(lambda: "0:4" in client.events and client.of_type("cursor"))
+    assert client.events == ["0:3", "0:4"]
+    assert (client.messages[0]["type"], client.messages[0]["cursor"]) == ("cursor", at(3))
+    assert not client.of_type("error")
+
+
+async def test_while_a_cursor_is_waited_for_it_is_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.session.CURSOR_EVERY_S", 0.0)
+    topic = Topic(hub())
+    topic.real = {0: 4}
+    async with subscribed(topic, cursor=at(3)) as client:
+        await client.until(lambda: len(client.of_type("cursor")) > 2)
+    assert {message["cursor"] for message in client.of_type("cursor")} == {at(3)}
 
 
 async def test_a_client_that_goes_leaves_nothing_behind() -> None:

@@ -9,6 +9,8 @@ export class Feed {
   #socket = null;
   #cursor = null;
   #filter = {};
+  #asked = 0; // counts subscriptions: each has its number as id
+  #answered = false; // whether what comes belongs to the last one
   #failures = 0;
   #retry = 0;
   #watchdog = 0;
@@ -45,7 +47,10 @@ export class Feed {
   }
 
   #ask() {
-    this.#socket.send(JSON.stringify({ type: "subscribe", filter: this.#filter, cursor: this.#cursor }));
+    this.#asked += 1;
+    this.#answered = false;
+    const id = String(this.#asked);
+    this.#socket.send(JSON.stringify({ type: "subscribe", id, filter: this.#filter, cursor: this.#cursor }));
   }
 
   #take(data) {
@@ -56,6 +61,8 @@ export class Feed {
     } catch {
       return; // no gateway of ours sends this
     }
+    if (message.type === "cursor" && message.id === String(this.#asked)) this.#answered = true;
+    if (!this.#answered && (message.type === "cursor" || message.type === "event")) return; // of the one before
     if (message.type === "cursor") {
       this.#failures = 0;
       this.#cursor = message.cursor;

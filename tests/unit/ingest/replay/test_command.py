@@ -13,7 +13,9 @@ def test_its_arguments() -> None:
     options = parse(["a", "b*", "--source", "github", "--rate", "200/s", "--duplicate", "0.15", "--manifest", "m"])
     assert (options.files, options.source, options.rate_per_s, options.duplicate) == (("a", "b*"), "github", 200, 0.15)
     assert options.manifest == Path("m")
-    assert parse(["a", "--source", "weather"]).rate_per_s is None
+    plain = parse(["a", "--source", "weather"])
+    assert (plain.rate_per_s, plain.rounds) == (None, 1)
+    assert parse(["a", "--source", "weather", "--rounds", "0"]).rounds == 0
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ def test_its_arguments() -> None:
         (["a", "--source", "github", "--rate", "fast"], "'fast' is no rate: a number above 0"),
         (["a", "--source", "github", "--rate", "0"], "'0' is no rate"),
         (["a", "--source", "github", "--rate", "inf"], "'inf' is no rate"),
+        (["a", "--source", "github", "--rounds", "-1"], "'-1' is no number of rounds: 1, 2, ..., or 0"),
         (["a", "--source", "github", "--duplicate", "1.5"], "'1.5' is no share: a number from 0 to 1"),
     ],
 )

@@ -3,15 +3,17 @@
 import asyncio
 import gzip
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from penstock.errors import PermanentError, TransientError
+from penstock.errors import PenstockError, PermanentError, TransientError
+from penstock.stream.port import Outgoing
 from services.ingest.replay.duplicates import Duplicator
 from services.ingest.replay.files import find_files
-from services.ingest.replay.run import BATCH, Replay
+from services.ingest.replay.run import BATCH, Recording, Replay
 from services.ingest.token_bucket import TokenBucket
 from tests.unit.ingest.building import NOW_MS, HandClock, MemoryPublisher, acceptor
 
@@ -25,9 +27,11 @@ def replay(
     duplicate: float = 0.0,
     bucket: TokenBucket | None = None,
     clock: HandClock | None = None,
+    rounds: int = 1,
 ) -> Replay:
     found = find_files(files or [str(SAMPLES / source)])
-    return Replay(source, found, Duplicator(duplicate), acceptor(), publisher, bucket, clock or HandClock())
+    recording = Recording(source, found, rounds)
+    return Replay(recording, Duplicator(duplicate), acceptor(), publisher, bucket, clock or HandClock())
 
 
 def first_lines(count: int) -> list[bytes]:
@@ -70,6 +74,41 @@ async def test_the_oracle_counts_what_the_fingerprint_calls_different(publisher:
         running = replay(source, publisher, duplicate=0.02)
         await running.run(asyncio.Event())
         assert len({record.key for record in publisher.records}) == running.tally.unique < running.tally.sent
+
+
+async def test_each_round_is_made_of_new_events_and_counted_as_such(publisher: MemoryPublisher) -> None:
+    running = replay("exchange", publisher, duplicate=0.15, rounds=3)
+    assert await running.run(asyncio.Event())
+    keys = Counter(record.key for record in publisher.records)
+    assert (running.tally.sent, running.tally.unique) == (len(publisher.records), 3 * 428) == (3 * 428 + 192, len(keys))
+    assert set(keys.values()) == {1, 2}
+    marks = Counter(event.id.partition("~")[2] for event in publisher.events)
+    assert sorted(marks) == ["", "2", "3"]
+    assert (running.share, running.tally.lines) == (1.0, 3 * 16_407)
+
+
+async def test_a_replay_without_an_end_goes_on_until_it_is_stopped_and_is_complete_then(
+    publisher: MemoryPublisher,
+) -> None:
+    running, stop = replay("exchange", publisher, duplicate=0.15, rounds=0), asyncio.Event()
+    publish = publisher.publish
+
+    async def until_enough(batch: Sequence[Outgoing]) -> list[PenstockError | None]:
+        if len(publisher.records) > 2_000:
+            stop.set()
+        return await publish(batch)
+
+    publisher.publish = until_enough  # type: ignore[method-assign]  # somebody's Ctrl-C, in the fifth round
+    assert await running.run(stop)
+    keys = Counter(record.key for record in publisher.records)
+    assert (running.tally.sent, running.tally.unique) == (len(publisher.records), len(keys))
+    assert running.tally.sent > 2_000
+    assert running.share is None
+
+
+async def test_rounds_of_nothing_come_to_an_end(tmp_path: Path, publisher: MemoryPublisher) -> None:
+    (tmp_path / "hour.json").write_bytes(b"\n\n")
+    assert await replay("github", publisher, [str(tmp_path / "hour.json")], rounds=0).run(asyncio.Event())
 
 
 @pytest.mark.parametrize(
