@@ -2,9 +2,8 @@
 
 from penstock.fingerprint import FINGERPRINT_VERSION
 from penstock.schema.codec import encoder
-from penstock.schema.registry import Registry
 from penstock.service import Host, Runnable
-from penstock.stage import stage
+from penstock.stage import registry_of, stage
 from services.dedup.gauges import Gauges
 from services.dedup.handler import Dedup, Topics
 from services.dedup.settings import DedupSettings
@@ -15,8 +14,7 @@ CHANGELOG = "dedup.seen"
 
 
 async def build(settings: DedupSettings, host: Host) -> Runnable:
-    registry = Registry(settings.schema_registry_url)
-    host.closing.push_async_callback(registry.close)
+    registry = await registry_of(host, settings)
     codec = await encoder(registry, "duplicate", f"{Topics().duplicates}-value")
     window = WindowSettings(settings.window_s * 1000, settings.grace_s * 1000, FINGERPRINT_VERSION)
     gauges = Gauges(host.service, host.metrics)
