@@ -1,11 +1,11 @@
 """A stage put together: what each service's app.py hands its handler or its sink to."""
 
-import random
 from collections.abc import Sequence
 
 from penstock.schema.codec import SchemaStore, encoder
-from penstock.service import Host
-from penstock.settings import Settings
+from penstock.schema.registry import Registry
+from penstock.service import Host, jitter
+from penstock.settings import Settings, StageSettings
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Handler, Sink, State
 from penstock.stream.kafka import KafkaBroker
@@ -14,10 +14,23 @@ from penstock.stream.loop import Loop
 from penstock.stream.settings import LoopSettings
 from penstock.stream.sink_loop import SinkLoop
 
+_LOOK_UP_S = 1.0
+
+
+async def registry_of(host: Host, settings: Settings) -> Registry:
+    """The schema registry, closed with the process.
+
+    At the start it is waited for; a stage in the middle of a batch soon gives up, polls on, and is told when to ask
+    again.
+    """
+    attempting = host.dependency("registry").attempt
+    registry = Registry(settings.schema_registry_url, look_up_patience_s=_LOOK_UP_S, attempting=attempting)
+    return await host.closing.enter_async_context(registry)
+
 
 async def stage(
     host: Host,
-    settings: Settings,
+    settings: StageSettings,
     registry: SchemaStore,
     topics: Sequence[str],
     handler: Handler,
@@ -31,17 +44,18 @@ async def stage(
     """
     broker = _broker(host, settings, host.service, topics)
     letters = await _dead_letters(host, broker, registry, host.service, topics)
-    loop_settings = LoopSettings(host.service, max_records=max_records, jitter=_jitter)
+    loop_settings = LoopSettings(host.service, max_records=max_records, valve=settings.valve, jitter=jitter)
     return Loop(broker, handler, letters, loop_settings, host.clock, host.meter(host.service), state)
 
 
 async def sink_stage(
-    host: Host, settings: Settings, registry: SchemaStore, name: str, topics: Sequence[str], sink: Sink
+    host: Host, settings: StageSettings, registry: SchemaStore, name: str, topics: Sequence[str], sink: Sink
 ) -> SinkLoop:
     """A sink, reading `topics` as group `penstock.<name>`."""
     broker = _broker(host, settings, name, topics)
     letters = await _dead_letters(host, broker, registry, name, topics)
-    return SinkLoop(broker, sink, letters, LoopSettings(name, jitter=_jitter), host.clock, host.meter(name))
+    loop_settings = LoopSettings(name, valve=settings.valve, jitter=jitter)
+    return SinkLoop(broker, sink, letters, loop_settings, host.clock, host.meter(name))
 
 
 def _broker(host: Host, settings: Settings, stage: str, topics: Sequence[str]) -> KafkaBroker:
@@ -61,7 +75,3 @@ async def _dead_letters(
     codec = await encoder(registry, "dead_letter", f"dlq.{stage}-value")
     topic_ids = {topic: await broker.topic_id(topic) for topic in topics}
     return DeadLetters(stage, codec.encode, topic_ids, host.clock)
-
-
-def _jitter() -> float:
-    return random.uniform(0.5, 1.0)  # noqa: S311  nothing secret
