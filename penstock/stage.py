@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from penstock.errors import TransientError
 from penstock.schema.codec import SchemaStore, encoder
 from penstock.schema.registry import Registry
 from penstock.service import Host, jitter
@@ -15,6 +18,8 @@ from penstock.stream.settings import LoopSettings
 from penstock.stream.sink_loop import SinkLoop
 
 _LOOK_UP_S = 1.0
+_KAFKA_PATIENCE_S = 60.0
+"""How long a service that starts waits for Kafka to say what its topics are, before it ends."""
 
 
 async def registry_of(host: Host, settings: Settings) -> Registry:
@@ -73,5 +78,15 @@ async def _dead_letters(
     host: Host, broker: KafkaBroker, registry: SchemaStore, stage: str, topics: Sequence[str]
 ) -> DeadLetters:
     codec = await encoder(registry, "dead_letter", f"dlq.{stage}-value")
-    topic_ids = {topic: await broker.topic_id(topic) for topic in topics}
+    topic_ids = {topic: await _topic_id(broker, topic) for topic in topics}
     return DeadLetters(stage, codec.encode, topic_ids, host.clock)
+
+
+@retry(
+    retry=retry_if_exception_type(TransientError),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+    stop=stop_after_delay(_KAFKA_PATIENCE_S),
+    reraise=True,
+)
+async def _topic_id(broker: KafkaBroker, topic: str) -> str:
+    return await broker.topic_id(topic)

@@ -24,6 +24,7 @@ from penstock.clock import Clock
 from penstock.errors import Category, PermanentError, ThrottledError, TransientError, classify
 from penstock.stream import headers
 from penstock.stream.assignment import Assignment, starts_of
+from penstock.stream.beginning import begin
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Asking, Handler, Output, State
 from penstock.stream.meter import Meter
@@ -97,8 +98,7 @@ class Loop:
             PenstockError: the stage cannot go on; the text says why and what to do.
         """
         try:
-            await self._broker.start()
-            self._live = True
+            self._live = await begin(self._broker, self._settings, self._meter, stop)
             while not stop.is_set():
                 await self._turn()
             await self._commit()

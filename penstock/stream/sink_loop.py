@@ -22,6 +22,7 @@ from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import PermanentError, ThrottledError, TransientError
 from penstock.stream.assignment import Assignment, starts_of
+from penstock.stream.beginning import begin
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Dead, RefusedError, Sink
 from penstock.stream.meter import Meter
@@ -79,8 +80,7 @@ class SinkLoop:
             PenstockError: the sink cannot go on; the text says why and what to do.
         """
         try:
-            await self._broker.start()
-            self._live = True
+            self._live = await begin(self._broker, self._settings, self._meter, stop)
             while not stop.is_set():
                 await self._turn()
             await self._let_go(set(self._taken))
