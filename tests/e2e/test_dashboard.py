@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -18,6 +20,7 @@ from tests.e2e.database import own_database
 from tests.e2e.gateway_process import GatewayProcess, gateway
 from tests.e2e.played import Played
 from tests.e2e.scored import Record, ScoredTopic, make_topic, recorded, scored, sentiment
+from tests.e2e.screenshot import SCALE, SIZE, take
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -113,16 +116,25 @@ async def test_a_filter_shows_what_matches_and_nothing_else(page: Page, topic: S
     await expect(page.locator(".row-source").get_by_text("wikipedia").first).to_be_visible()
 
 
-async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(page: Page, topic: ScoredTopic) -> None:
-    edits = titled("wikipedia", 50)
+@asynccontextmanager
+async def traffic(topic: ScoredTopic, records: list[Record]) -> AsyncIterator[None]:
+    """These events, again and again."""
 
-    async def traffic() -> None:
+    async def send() -> None:
         while True:
-            await topic.send(edits)
+            await topic.send(records)
 
-    await topic.send(titled("weather", 1))  # so that it is there to be chosen
-    sending = asyncio.create_task(traffic())
+    sending = asyncio.create_task(send())
     try:
+        yield
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(page: Page, topic: ScoredTopic) -> None:
+    await topic.send(titled("weather", 1))  # so that it is there to be chosen
+    async with traffic(topic, titled("wikipedia", 50)):
         for _ in range(4):
             await expect(page.locator(".row-source").get_by_text("wikipedia").first).to_be_visible()
             await page.get_by_label("Source").select_option("weather")
@@ -130,9 +142,20 @@ async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(pa
             await expect(page.locator(".row-source").get_by_text("weather").first).to_be_visible()
             assert set(await page.locator(".row-source").all_text_contents()) == {"weather"}
             await page.locator("#clear").click()
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_the_picture_of_the_readme_can_be_taken(
+    executable: str, topic: ScoredTopic, at: GatewayProcess, tmp_path: Path
+) -> None:
+    """`scripts/screenshot` waits for rows and a flow; what it takes is a picture of its size, and no blank one."""
+    file = tmp_path / "dashboard.png"
+    async with traffic(topic, [*titled("wikipedia", 20), *titled("github", 20)]):
+        await take(executable, at.url, file)
+    content = file.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    assert (width, height) == (SIZE["width"] * SCALE, SIZE["height"] * SCALE)
+    assert len(content) > 100_000
 
 
 async def test_what_still_comes_of_an_earlier_subscription_is_not_shown(browser: Browser, at: GatewayProcess) -> None:
