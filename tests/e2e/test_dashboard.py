@@ -4,6 +4,9 @@ import asyncio
 import itertools
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -12,10 +15,12 @@ from playwright.async_api import Browser, Page, expect
 from services.gateway.messages import public_event
 from tests.conftest import RunningStack
 from tests.e2e.chromium import chromium, chromium_or_skip
+from tests.e2e.contrast import LEAST, contrasts
 from tests.e2e.database import own_database
 from tests.e2e.gateway_process import GatewayProcess, gateway
 from tests.e2e.played import Played
-from tests.e2e.scored import Record, ScoredTopic, make_topic, recorded, scored
+from tests.e2e.scored import Record, ScoredTopic, make_topic, recorded, scored, sentiment
+from tests.e2e.screenshot import SCALE, SIZE, take
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -111,16 +116,25 @@ async def test_a_filter_shows_what_matches_and_nothing_else(page: Page, topic: S
     await expect(page.locator(".row-source").get_by_text("wikipedia").first).to_be_visible()
 
 
-async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(page: Page, topic: ScoredTopic) -> None:
-    edits = titled("wikipedia", 50)
+@asynccontextmanager
+async def traffic(topic: ScoredTopic, records: list[Record]) -> AsyncIterator[None]:
+    """These events, again and again."""
 
-    async def traffic() -> None:
+    async def send() -> None:
         while True:
-            await topic.send(edits)
+            await topic.send(records)
 
-    await topic.send(titled("weather", 1))  # so that it is there to be chosen
-    sending = asyncio.create_task(traffic())
+    sending = asyncio.create_task(send())
     try:
+        yield
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(page: Page, topic: ScoredTopic) -> None:
+    await topic.send(titled("weather", 1))  # so that it is there to be chosen
+    async with traffic(topic, titled("wikipedia", 50)):
         for _ in range(4):
             await expect(page.locator(".row-source").get_by_text("wikipedia").first).to_be_visible()
             await page.get_by_label("Source").select_option("weather")
@@ -128,9 +142,20 @@ async def test_changing_the_filter_under_way_leaves_nothing_of_the_one_before(pa
             await expect(page.locator(".row-source").get_by_text("weather").first).to_be_visible()
             assert set(await page.locator(".row-source").all_text_contents()) == {"weather"}
             await page.locator("#clear").click()
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_the_picture_of_the_readme_can_be_taken(
+    executable: str, topic: ScoredTopic, at: GatewayProcess, tmp_path: Path
+) -> None:
+    """`scripts/screenshot` waits for rows and a flow; what it takes is a picture of its size, and no blank one."""
+    file = tmp_path / "dashboard.png"
+    async with traffic(topic, [*titled("wikipedia", 20), *titled("github", 20)]):
+        await take(executable, at.url, file)
+    content = file.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    assert (width, height) == (SIZE["width"] * SCALE, SIZE["height"] * SCALE)
+    assert len(content) > 100_000
 
 
 async def test_what_still_comes_of_an_earlier_subscription_is_not_shown(browser: Browser, at: GatewayProcess) -> None:
@@ -272,32 +297,27 @@ async def test_the_keyboard_reaches_the_filter_and_walks_through_the_rows(page: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_text_stands_out_from_its_ground(browser: Browser, at: GatewayProcess, scheme: str) -> None:
-    """Contrast of at least 4.5 to 1 for each colour that text is written in (WCAG 2.2, 1.4.3)."""
-    context = await browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+async def test_text_stands_out_from_what_lies_behind_it(
+    browser: Browser, at: GatewayProcess, topic: ScoredTopic, scheme: Literal["light", "dark"]
+) -> None:
+    context = await browser.new_context(color_scheme=scheme)
+    labels = ("positive", "negative", "neutral")
+    pushes = itertools.islice(recorded("github"), len(labels))
+    events = [scored(push, sentiment=sentiment(label, 0.5)) for label, push in zip(labels, pushes, strict=True)]
     try:
         page = await context.new_page()
         await page.goto(at.url)
-        ratios: dict[str, float] = await page.evaluate(CONTRAST)
-        assert len(ratios) == 11
-        assert min(ratios.values()) >= 4.5, ratios
+        await expect(page.locator("#link")).to_have_attribute("data-state", "live")
+        await expect(page.locator(".part")).to_have_count(3)
+        await topic.send([*events, *titled("weather", 1), *titled("wikipedia", 1)])
+        await expect(page.locator(".row")).to_have_count(5)
+        await page.locator(".row-head").first.click()
+        rows = await contrasts(page)
+        await page.get_by_label("Kind").select_option("activity")
+        await page.get_by_label("Text, title or author").fill("a")
+        await expect(page.locator("#empty")).to_be_visible()
+        for ratios in (rows, await contrasts(page)):
+            assert len(ratios) > 30
+            assert {name: ratio for name, ratio in ratios.items() if ratio < LEAST} == {}
     finally:
         await context.close()
-
-
-CONTRAST = """() => {
-  const style = getComputedStyle(document.documentElement);
-  const luminance = (name) => {
-    const hex = style.getPropertyValue(name).trim().slice(1);
-    const parts = [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
-      .map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
-  };
-  const ratio = (one, other) => {
-    const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
-    return (high + 0.05) / (low + 0.05);
-  };
-  const inks = ["--ink", "--ink-soft", "--ink-faint", "--bad", "--water"];
-  const tints = [0, 1, 2, 3, 4, 5].map((number) => `--tint-${number}`);
-  return Object.fromEntries([...inks, ...tints].map((name) => [name, ratio(name, "--sheet")]));
-}"""
