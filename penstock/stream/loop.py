@@ -29,6 +29,7 @@ from penstock.stream.handler import Asking, Handler, Output, State
 from penstock.stream.meter import Meter
 from penstock.stream.pace import Pace
 from penstock.stream.port import (
+    FENCED,
     Assigned,
     Broker,
     Lost,
@@ -217,7 +218,7 @@ class Loop:
             case Outcome.ABORTED:
                 await self._undo("the commit was refused")
             case _:
-                await self._start_over(f"the commit ended {outcome.value}")
+                await self._start_over(FENCED if outcome is Outcome.FENCED else f"the commit ended {outcome.value}")
 
     def _checkpoint(self, state: State, positions: Mapping[TopicPartition, int]) -> list[Outgoing]:
         (topic,) = {tp.topic for tp in positions}  # a stage with a changelog has one input
