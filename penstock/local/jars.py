@@ -62,10 +62,14 @@ def is_good(path: Path, locked: Locked) -> bool:
     try:
         if path.stat().st_size != locked.size_bytes:
             return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == locked.sha256
+        return sha256_of(path) == locked.sha256
     except OSError:
         return False
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class JarCache:

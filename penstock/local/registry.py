@@ -11,7 +11,7 @@ from pathlib import Path
 from penstock.local.aot import StartCache
 from penstock.local.errors import NotAnsweringError, StackError
 from penstock.local.folders import make_folder, require_space
-from penstock.local.jars import locked_file
+from penstock.local.jars import locked_file, read_lock, sha256_of
 from penstock.local.java import java_command, java_executable, java_mark
 from penstock.local.process import Launch, clean_environment
 from penstock.local.state import State
@@ -43,7 +43,8 @@ class Registry:
         return java_mark(self._home / "tmp")
 
     def prepare(self) -> Launch:
-        unpacked = unpack(self._archive, self._cache / f"registry-{VERSION}")
+        (locked,) = read_lock("registry")
+        unpacked = unpack(self._archive, self._cache / f"registry-{VERSION}-{locked.sha256[:12]}")
         make_folder(self._home)
         self.settle()
         java = java_command(_HEAP_MB, self._home / "tmp", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -95,7 +96,7 @@ class Registry:
 def unpack(archive: Callable[[], Path], target: Path) -> Path:
     """Unpacks the archive into `target`, unless all of it is there; several commands may do so at once.
 
-    A file that is missing or has another size than the archive said makes all of it be unpacked again.
+    A file that is missing or is not what was unpacked makes all of it be unpacked again.
     """
     make_folder(target.parent)
     with locked_file(target.with_name(f"{target.name}.lock")):
@@ -109,8 +110,8 @@ def unpack(archive: Callable[[], Path], target: Path) -> Path:
         try:
             with tarfile.open(source) as tar:
                 tar.extractall(fresh, filter="data")
-            sizes = {str(f.relative_to(fresh)): f.stat().st_size for f in fresh.rglob("*") if f.is_file()}
-            (fresh / "contents.json").write_text(json.dumps(sizes))
+            contents = {str(f.relative_to(fresh)): sha256_of(f) for f in fresh.rglob("*") if f.is_file()}
+            (fresh / "contents.json").write_text(json.dumps(contents))
             fresh.replace(target)
         except (OSError, tarfile.TarError) as error:
             raise StackError(f"cannot unpack {source} to {target}: {error}") from error
@@ -119,7 +120,7 @@ def unpack(archive: Callable[[], Path], target: Path) -> Path:
 
 def _is_whole(target: Path) -> bool:
     try:
-        sizes: dict[str, int] = json.loads((target / "contents.json").read_text())
-        return all((target / name).stat().st_size == size for name, size in sizes.items())
+        contents: dict[str, str] = json.loads((target / "contents.json").read_text())
+        return all(sha256_of(target / name) == sha256 for name, sha256 in contents.items())
     except (OSError, ValueError):
         return False

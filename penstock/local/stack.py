@@ -18,13 +18,13 @@ from penstock.local.errors import NotAnsweringError, StackError
 from penstock.local.folders import make_folder, require_space
 from penstock.local.jars import JarCache, read_lock
 from penstock.local.kafka import Kafka
-from penstock.local.nodes import settle_nodes, with_ports, without_majority
+from penstock.local.nodes import COUNTS, settle_nodes, with_ports, without_majority
 from penstock.local.part import Part, log_path
 from penstock.local.postgres import Postgres
 from penstock.local.process import alive, last_lines, spawn, stop, uptime_s, with_word
 from penstock.local.registry import Registry
 from penstock.local.report import Report
-from penstock.local.state import State, StateFile, kafka_parts
+from penstock.local.state import State, StateFile, kafka_parts, new_state
 
 # Everything in a data folder that is Penstock's own, services' files included; `down --volumes` removes just this.
 OWNED = frozenset({"stack.json", "stack.new", "lock", "logs", "objects", "run", "kafka", "registry", "postgres"})
@@ -158,7 +158,7 @@ class Stack:
     def down(self, *, volumes: bool = False) -> list[str]:
         """Stops every part, waits until nothing is left of it, and with `volumes` removes all data. Which were up."""
         if not self.data.exists():
-            return []
+            return self._stop_orphans(volumes=volumes)
         with self._locked():
             # Even where stack.json is gone, its parts may still be there.
             state = settle_nodes(self.data, self._file.read(), None)
@@ -171,6 +171,15 @@ class Stack:
                 for part in parts:
                     part.remove()
                 self._remove_data()
+        return stopped
+
+    def _stop_orphans(self, *, volumes: bool) -> list[str]:
+        """The data folder was removed by hand, perhaps under parts that ran; how many nodes it had, nobody knows."""
+        parts = {part.name: part for nodes in COUNTS for part in self.parts(new_state(self.data, nodes))}
+        stopped = [name for name, part in parts.items() if self._stop_strays(part)]
+        if volumes:
+            for part in parts.values():
+                part.remove()
         return stopped
 
     def _stop(self, part: Part, *, in_order: bool = True) -> None:
@@ -190,11 +199,14 @@ class Stack:
         if state is not None:
             self._file.update(lambda state: state.with_running(part.name, None))
 
-    def _stop_strays(self, part: Part) -> None:
-        """What stack.json does not know of: a command was killed before it wrote it down, or the file was removed."""
-        for stray in with_word(part.mark):
+    def _stop_strays(self, part: Part) -> bool:
+        """What stack.json does not know of: a command was killed before it wrote it down, or the file was removed.
+        Whether there was any."""
+        strays = with_word(part.mark)
+        for stray in strays:
             self._report.say(part.name, f"stopping process {stray.pid}, left over in this data folder")
             stop(stray, part.stop_signal, part.stop_grace_s)
+        return bool(strays)
 
     def _remove_data(self) -> None:
         """Removes what Penstock made in the data folder, and the folder if nothing else is in it."""

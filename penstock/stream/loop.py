@@ -30,6 +30,7 @@ from penstock.stream.handler import Asking, Handler, Output, State
 from penstock.stream.meter import Meter
 from penstock.stream.pace import Pace
 from penstock.stream.port import (
+    FENCED,
     Assigned,
     Broker,
     Lost,
@@ -224,7 +225,7 @@ class Loop:
                 await self._undo("the commit was refused")
                 await self._rest_if_in_vain()
             case _:
-                await self._start_over(f"the commit ended {outcome.value}")
+                await self._start_over(FENCED if outcome is Outcome.FENCED else f"the commit ended {outcome.value}")
 
     def _checkpoint(self, state: State, positions: Mapping[TopicPartition, int]) -> list[Outgoing]:
         (topic,) = {tp.topic for tp in positions}  # a stage with a changelog has one input

@@ -114,6 +114,12 @@ class Outcome(Enum):
     FENCED = "fenced"  # the producer is no more: `renew` it, drop state, restore
 
 
+FENCED = (
+    "the producer was fenced: its transaction took too long, or another process writes as the same stage and slot, such"
+    " as one of another machine or data folder; give each a PENSTOCK_SLOT of its own"
+)
+
+
 class Broker(Protocol):
     """One consumer in a group, one transactional producer, and the few admin calls the loop needs.
 
@@ -186,5 +192,5 @@ class Broker(Protocol):
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None: ...
 
     async def close(self) -> None:
-        """Leaves the group; an open transaction is aborted."""
+        """Leaves the group; an open transaction is aborted, unless its commit has begun."""
         ...

@@ -26,7 +26,18 @@ from penstock.stream.beginning import begin
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Dead, RefusedError, Sink
 from penstock.stream.meter import Meter
-from penstock.stream.port import Assigned, Broker, Lost, Membership, Outcome, Outgoing, Polled, Revoked, TopicPartition
+from penstock.stream.port import (
+    FENCED,
+    Assigned,
+    Broker,
+    Lost,
+    Membership,
+    Outcome,
+    Outgoing,
+    Polled,
+    Revoked,
+    TopicPartition,
+)
 from penstock.stream.settings import LoopSettings
 from penstock.stream.valve import Valve
 
@@ -228,6 +239,7 @@ class SinkLoop:
             outcome = await self._broker.commit(offsets, self._membership)
         self._meter.ended(outcome, self._clock.monotonic_s() - started_s)
         if outcome in (Outcome.FENCED, Outcome.UNKNOWN):
+            log.warning("a new producer", reason=FENCED if outcome is Outcome.FENCED else "the commit ended unknown")
             self._live = False
         return outcome is Outcome.COMMITTED
 

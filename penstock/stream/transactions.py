@@ -26,6 +26,8 @@ class Transactions:
         self._settings = settings
         self._producer: Producer | None = None
         self._offsets_sent = False
+        self._ending = False
+        """A commit has begun, and nobody knows how it ended."""
 
     def renew(self) -> None:
         """A new producer under the same transactional id: the broker aborts what the old one left open.
@@ -40,6 +42,7 @@ class Transactions:
         except KafkaException as error:
             raise explain(error, f"starting transactions as {self._settings.transactional_id}") from error
         self._producer = producer
+        self._ending = False
 
     def begin(self) -> None:
         self._offsets_sent = False
@@ -96,6 +99,7 @@ class Transactions:
 
     def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> Outcome:
         producer = self._live()
+        self._ending = True
         try:
             if offsets and not self._offsets_sent:
                 producer.send_offsets_to_transaction(
@@ -107,10 +111,12 @@ class Transactions:
             producer.commit_transaction(_CALL_TIMEOUT_S)
         except KafkaException as error:
             return self._failed(error)
+        self._ending = False
         return Outcome.COMMITTED
 
     def abort(self) -> Outcome:
         producer = self._live()
+        self._ending = False
         try:
             producer.abort_transaction(_CALL_TIMEOUT_S)
         except KafkaException:
@@ -118,11 +124,12 @@ class Transactions:
         return Outcome.ABORTED
 
     def close(self) -> None:
-        """Aborts what is open, so that readers need not wait for its time-out."""
-        if self._producer is not None:
+        """Aborts what is open, so that readers need not wait for its time-out. What a commit may have ended is left to
+        the broker, and to the successor under the same transactional id."""
+        if self._producer is not None and not self._ending:
             with suppress(KafkaException):  # nothing was open, or the broker is away and will abort by time-out
                 self._producer.abort_transaction(_CALL_TIMEOUT_S)
-            self._producer = None
+        self._producer = None
 
     def _failed(self, error: KafkaException) -> Outcome:
         known = cause(error)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from penstock.errors import DataError, PenstockError
 from penstock.schema.codec import LOOKUPS_PER_TURN
 from penstock.stream.handler import Dead, Output
-from penstock.stream.port import Outgoing, Record
+from penstock.stream.port import TIMESTAMP_MS, Outgoing, Record
 
 Fields = dict[str, Any]
 """A record as its codec takes and gives it."""
@@ -88,8 +88,12 @@ class Widen:
             return DataError("model-failed", f"the model failed on this record: {type(error).__name__}: {error}")
 
     def _outgoing(self, record: Record, value: bytes) -> Outgoing:
-        headers = record.headers() or []
+        headers, timestamp_ms = record.headers() or [], record.timestamp()[TIMESTAMP_MS]
+        if timestamp_ms <= 0:  # the client would put the present in its place
+            raise DataError(
+                "no-timestamp", "the record has no ingest time, which windows and days go by", field="timestamp"
+            )
         size = len(value) + len(record.key() or b"") + sum(len(name) + len(data or b"") + 8 for name, data in headers)
         if size + _OVERHEAD_BYTES > self._max_bytes:
             raise DataError("too-large", f"widened it has {size} bytes, and {self._topic} takes {self._max_bytes}")
-        return Outgoing(self._topic, record.key(), value, headers, record.timestamp()[1])
+        return Outgoing(self._topic, record.key(), value, headers, timestamp_ms)

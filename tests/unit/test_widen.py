@@ -77,6 +77,12 @@ async def test_a_record_too_large_for_its_topic_is_dead_before_the_broker_refuse
     assert [dead.error.reason for dead in output.dead] == ["too-large"]
 
 
+async def test_a_record_without_an_ingest_time_is_dead_and_not_given_the_present() -> None:
+    output = await Widen(Plain(), mark, encode, "out", 1000).process([record(b"x", timestamp_ms=-1), record(b"y")])
+    assert [sent.value for sent in output.send] == [b"y+2"]
+    assert [dead.error.reason for dead in output.dead] == ["no-timestamp"]
+
+
 async def test_a_model_that_is_away_is_not_the_records_fault() -> None:
     def away(_: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         raise TransientError("the model's server is away")

@@ -1,0 +1,57 @@
+"""A transaction is never aborted once its commit has begun, whatever ends the process."""
+
+from typing import cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from penstock.stream.kafka_config import ClientSettings
+from penstock.stream.port import Outcome
+from penstock.stream.transactions import Transactions
+
+SETTINGS = ClientSettings("localhost:1", "g", (), "t")
+TIMED_OUT = KafkaError._TIMED_OUT
+
+
+class Client:
+    """The calls that were made, and an answer to a commit that never comes."""
+
+    def __init__(self, commits: bool) -> None:
+        self._commits = commits
+        self.calls: list[str] = []
+
+    def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    def commit_transaction(self, _timeout_s: float) -> None:
+        self.calls.append("commit")
+        if not self._commits:
+            raise KafkaException(KafkaError(TIMED_OUT))
+
+    def abort_transaction(self, _timeout_s: float) -> None:
+        self.calls.append("abort")
+
+
+def transactions(client: Client) -> Transactions:
+    made = Transactions(SETTINGS)
+    made._producer = cast("Producer", client)
+    made.begin()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("commits", "outcome", "calls"),
+    [(False, Outcome.UNKNOWN, ["begin", "commit"]), (True, Outcome.COMMITTED, ["begin", "commit", "abort"])],
+)
+def test_closing_aborts_nothing_that_a_commit_may_have_ended(commits: bool, outcome: Outcome, calls: list[str]) -> None:
+    client = Client(commits)
+    made = transactions(client)
+    assert made.commit({}, None) is outcome
+    made.close()
+    assert client.calls == calls
+
+
+def test_closing_aborts_what_is_open() -> None:
+    client = Client(commits=True)
+    transactions(client).close()
+    assert client.calls == ["begin", "abort"]
