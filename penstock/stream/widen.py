@@ -11,6 +11,7 @@ from penstock.errors import DataError, PenstockError
 from penstock.schema.codec import LOOKUPS_PER_TURN
 from penstock.stream.handler import Dead, Output
 from penstock.stream.port import Outgoing, Record
+from penstock.stream.retried import ingest_time_ms, onward
 
 Fields = dict[str, Any]
 """A record as its codec takes and gives it."""
@@ -33,7 +34,7 @@ class Widen:
     """Implements penstock.stream.handler.Asking.
 
     Args:
-        topic: where widened records go, with key, headers and timestamp as they came.
+        topic: where widened records go, with key, headers and ingest time as they came.
         max_bytes: of a record there; a larger one is a data error, found before the broker would refuse it.
     """
 
@@ -88,8 +89,8 @@ class Widen:
             return DataError("model-failed", f"the model failed on this record: {type(error).__name__}: {error}")
 
     def _outgoing(self, record: Record, value: bytes) -> Outgoing:
-        headers = record.headers() or []
+        headers = onward(record)
         size = len(value) + len(record.key() or b"") + sum(len(name) + len(data or b"") + 8 for name, data in headers)
         if size + _OVERHEAD_BYTES > self._max_bytes:
             raise DataError("too-large", f"widened it has {size} bytes, and {self._topic} takes {self._max_bytes}")
-        return Outgoing(self._topic, record.key(), value, headers, record.timestamp()[1])
+        return Outgoing(self._topic, record.key(), value, headers, ingest_time_ms(record))
