@@ -33,7 +33,7 @@ SETTINGS_MODULES = tuple(
     f"services.{service}.settings" for service in ("ingest", "dedup", "enrich", "sentiment", "sink", "gateway")
 )
 HOUSE = ("penstock", "services", "scripts", "loadtests")
-RECORDS = ("event", "enriched_event", "scored_event", "duplicate", "dead_letter", "cursor")
+RECORDS = ("event", "enriched_event", "scored_event", "duplicate", "dead_letter", "dlq_action", "cursor")
 _BEGIN, _END = "<!-- made by scripts/reference.py -->", "<!-- end -->"
 _HEAD = """# Reference
 

@@ -9,6 +9,7 @@ from penstock.errors import DataError
 from penstock.stream import headers
 from penstock.stream.handler import Dead
 from penstock.stream.port import Headers, Outgoing, Record
+from penstock.stream.retried import ingest_time_ms
 
 _MAX_HEADER_BYTES = 1024
 """A longer value of a header of ours is a stranger's; it stays inside the letter."""
@@ -65,7 +66,7 @@ class DeadLetters:
             "topic_id": self._topic_ids[record.topic()],
             "partition": record.partition(),
             "offset": record.offset(),
-            "timestamp": record.timestamp()[1],
+            "timestamp": ingest_time_ms(record),
             "key": record.key(),
             "value": record.value(),
             "value_size": None,

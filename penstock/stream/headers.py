@@ -19,6 +19,9 @@ OCCURRED_AT = "occurred-at"
 FINGERPRINT_VERSION = "fingerprint-version"
 RETRY_COUNT = "retry-count"
 """How often a dead letter was sent back to its stage, decimal ASCII; set by `penstock dlq retry` alone."""
+INGEST_TIME = "ingest-time"
+"""On the way back to its stage alone, set by `penstock dlq retry`: the original's Kafka timestamp, decimal milliseconds
+since 1970-01-01 UTC as ASCII."""
 
 CARRIED = frozenset({UID, SOURCE, TRACEPARENT, OCCURRED_AT, FINGERPRINT_VERSION, RETRY_COUNT})
 

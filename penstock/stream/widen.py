@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from penstock.errors import DataError, PenstockError
 from penstock.schema.codec import LOOKUPS_PER_TURN
 from penstock.stream.handler import Dead, Output
-from penstock.stream.port import TIMESTAMP_MS, Outgoing, Record
+from penstock.stream.port import Outgoing, Record
+from penstock.stream.retried import ingest_time_ms, onward
 
 Fields = dict[str, Any]
 """A record as its codec takes and gives it."""
@@ -33,7 +34,7 @@ class Widen:
     """Implements penstock.stream.handler.Asking.
 
     Args:
-        topic: where widened records go, with key, headers and timestamp as they came.
+        topic: where widened records go, with key, headers and ingest time as they came.
         max_bytes: of a record there; a larger one is a data error, found before the broker would refuse it.
     """
 
@@ -88,7 +89,7 @@ class Widen:
             return DataError("model-failed", f"the model failed on this record: {type(error).__name__}: {error}")
 
     def _outgoing(self, record: Record, value: bytes) -> Outgoing:
-        headers, timestamp_ms = record.headers() or [], record.timestamp()[TIMESTAMP_MS]
+        headers, timestamp_ms = onward(record), ingest_time_ms(record)
         if timestamp_ms <= 0:  # the client would put the present in its place
             raise DataError(
                 "no-timestamp", "the record has no ingest time, which windows and days go by", field="timestamp"

@@ -10,6 +10,7 @@ from penstock.stream.handler import Handler, State
 from penstock.stream.loop import Loop
 from penstock.stream.meter import Meter
 from penstock.stream.settings import LoopSettings
+from penstock.stream.valve import ValveSettings
 from penstock.testing.broker import MemoryBroker
 from penstock.testing.cluster import Cluster
 from penstock.testing.virtual_time import run_in_virtual_time
@@ -25,7 +26,7 @@ def drain(
     """Has the handler process all that is in these topics, with the real loop; then stops it.
 
     The group `penstock.<stage>` goes on where it was committed, from 0 the first time. Dead letters go to
-    `dlq.<stage>` as JSON, bytes in hexadecimal.
+    `dlq.<stage>` as JSON, bytes in hexadecimal, however many they are.
 
     Raises:
         PenstockError: the stage stopped, and why.
@@ -44,7 +45,7 @@ async def _drain(
     topic_ids = {topic: cluster.topic(topic).topic_id for topic in topics}
     letters = DeadLetters(stage, encode_letter, topic_ids, cluster.clock)
     meter = Meter(stage, Metrics(), cluster.clock)
-    settings = LoopSettings(stage, max_records=max_records)
+    settings = LoopSettings(stage, max_records=max_records, valve=ValveSettings(share=1.0))
     loop = Loop(broker, handler, letters, settings, cluster.clock, meter, state)
     stop = asyncio.Event()
     running = asyncio.create_task(loop.run(stop))

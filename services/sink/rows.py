@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 from penstock.errors import DataError
 from penstock.stream import headers
-from penstock.stream.port import TIMESTAMP_MS, Record
+from penstock.stream.port import Record
+from penstock.stream.retried import ingest_time_ms
 
 UNKNOWN = "unknown"
 """The source of a record that carries no uid or no source."""
-RETRY = "retry."
-"""Topics of dead letters that are sent back: their Kafka timestamp is that of the retry."""
 
 
 class Row(NamedTuple):
@@ -29,16 +28,14 @@ class Row(NamedTuple):
 def row_of(record: Record, event: Mapping[str, Any], topic_id: str) -> Row:
     """The row of a record whose value was decoded to `event`.
 
-    Ingest time is the record's timestamp; on a retry topic, where that is the time of the retry, the event's own.
-
     Raises:
-        DataError: the record has no timestamp, or headers that cannot be read.
+        DataError: the record has no ingest time, or headers that cannot be read.
     """
     topic, partition, offset = record.topic(), record.partition(), record.offset()
     uid, source = _identity(record)
     if uid is None or not source:
         uid, source = f"{topic_id}/{partition}/{offset}".encode(), UNKNOWN
-    ingested_at_ms = event["ingested_at"] if topic.startswith(RETRY) else record.timestamp()[TIMESTAMP_MS]
+    ingested_at_ms = ingest_time_ms(record)
     if ingested_at_ms < 0:
         raise DataError("bad-timestamp", f"the record's ingest time is {ingested_at_ms} ms", field="ingested_at")
     return Row(uid, source, ingested_at_ms, topic, partition, offset, event)

@@ -59,6 +59,13 @@ async def test_it_asks_for_what_its_codec_lacks_a_bounded_number_at_a_time() -> 
     assert len(plain.asked) == 100
 
 
+async def test_a_record_that_was_sent_back_goes_on_as_if_it_had_never_been_away() -> None:
+    back = [*HEADERS, ("retry-count", b"2"), ("ingest-time", b"123")]
+    sent_back = record(b"a", topic="retry.mark", key=b"k" * 16, headers=back, timestamp_ms=999)
+    (sent,) = (await Widen(Plain(), mark, encode, "out", 1000).process([sent_back])).send
+    assert sent == ("out", b"k" * 16, b"a+1", HEADERS, 123, -1)
+
+
 async def test_an_unreadable_record_is_dead_and_the_others_go_on() -> None:
     output = await Widen(Plain(), mark, encode, "out", 1000).process([record(b"a"), record(b"bad"), record(b"c")])
     assert [sent.value for sent in output.send] == [b"a+2", b"c+2"]

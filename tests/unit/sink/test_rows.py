@@ -54,9 +54,11 @@ def test_a_row_whose_headers_cannot_be_read_is_refused() -> None:
         row_of(garbled, event(), "id")
 
 
-def test_a_retried_row_keeps_the_ingest_time_of_its_event() -> None:
-    retried = headed(("uid", UID), ("source", b"github"), at=TopicPartition("retry.sink-postgres", 0))
-    assert row_of(retried, event(), TOPIC_IDS["retry.sink-postgres"]).ingested_at_ms == HOUR_MS
+def test_a_retried_row_keeps_the_ingest_time_it_came_with() -> None:
+    at, topic_id = TopicPartition("retry.sink-postgres", 0), TOPIC_IDS["retry.sink-postgres"]
+    retried = headed(("uid", UID), ("source", b"github"), ("ingest-time", b"1420070400001"), at=at)
+    assert row_of(retried, event(), topic_id).ingested_at_ms == HOUR_MS + 1
+    assert row_of(headed(("uid", UID), at=at), event(), topic_id).ingested_at_ms == HOUR_MS + 5, "none is stated"
 
 
 @given(st.integers(-62_135_596_800_000, 253_402_300_799_999), st.integers(0, 253_402_300_799_999))

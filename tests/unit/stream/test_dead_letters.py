@@ -24,10 +24,13 @@ UID = bytes(range(16))
 
 
 def wrap(
-    value: bytes | None, key: bytes | None = b"k", headers: Sequence[tuple[str, bytes | None]] = ()
+    value: bytes | None,
+    key: bytes | None = b"k",
+    headers: Sequence[tuple[str, bytes | None]] = (),
+    topic: str = "events.unique",
 ) -> tuple[Outgoing, dict[str, Any]]:
-    letters = DeadLetters("enrich", CODEC.encode, {"events.unique": "id"}, SystemClock(), MAX_BYTES)
-    original = record(value, topic="events.unique", partition=2, offset=7, key=key, headers=headers, timestamp_ms=123)
+    letters = DeadLetters("enrich", CODEC.encode, {topic: "id"}, SystemClock(), MAX_BYTES)
+    original = record(value, topic=topic, partition=2, offset=7, key=key, headers=headers, timestamp_ms=123)
     out = letters.wrap(Dead(original, DataError("truncated", "it ends early", field="text")))
     schema = parse_record(files.latest("dead_letter"))
     assert out.value is not None
@@ -52,6 +55,12 @@ def test_it_holds_the_original_whole_its_coordinate_and_the_reason() -> None:
 
 def test_a_retried_record_says_how_often_it_was_tried() -> None:
     assert wrap(b"x", headers=[("retry-count", b"2")])[1]["attempts"] == 3
+
+
+def test_a_retried_record_that_dies_again_keeps_the_ingest_time_of_its_first_life() -> None:
+    headers = [("uid", UID), ("retry-count", b"1"), ("ingest-time", b"45")]
+    assert wrap(b"x", headers=headers, topic="retry.enrich")[1]["timestamp"] == 45
+    assert wrap(b"x", headers=headers)[1]["timestamp"] == 123, "such a header means nothing elsewhere"
 
 
 @pytest.mark.parametrize(
