@@ -56,17 +56,17 @@ class Breaker:
         self._changes = 0
         self._failures = 0
         self._pauses = 0
-        self._open_until_s = 0.0
+        self._opened_s = self._pause_s = 0.0
         self._trying = False
 
     def circuit(self, now_s: float) -> Circuit:
         if self._pauses == 0:
             return Circuit.CLOSED
-        return Circuit.OPEN if now_s < self._open_until_s else Circuit.HALF_OPEN
+        return Circuit.OPEN if now_s - self._opened_s < self._pause_s else Circuit.HALF_OPEN
 
     def open_for_s(self, now_s: float) -> float:
         """How long nobody is admitted any more; 0 unless it is open."""
-        return self._open_until_s - now_s if self.circuit(now_s) is Circuit.OPEN else 0.0
+        return self._pause_s - (now_s - self._opened_s) if self.circuit(now_s) is Circuit.OPEN else 0.0
 
     def admit(self, now_s: float) -> Attempt | Wait:
         match self.circuit(now_s):
@@ -92,7 +92,7 @@ class Breaker:
         self._failures += 1
         if self._pauses or self._failures >= self._settings.failures:
             pause_s = min(self._settings.open_max_s, self._settings.open_s * 2.0 ** min(self._pauses, 16))
-            self._open_until_s = now_s + self._settings.jitter() * pause_s
+            self._opened_s, self._pause_s = now_s, self._settings.jitter() * pause_s
             self._pauses += 1
             self._change()
 
