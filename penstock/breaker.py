@@ -49,7 +49,8 @@ class Wait:
 
 
 class Breaker:
-    """Every `Attempt` is given back once, by `succeeded` or `failed`; one from before the last change says nothing."""
+    """Every `Attempt` is given back once, by `succeeded`, `failed` or `abandoned`; one from before the last change says
+    nothing."""
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
@@ -95,6 +96,11 @@ class Breaker:
             self._opened_s, self._pause_s = now_s, self._settings.jitter() * pause_s
             self._pauses += 1
             self._change()
+
+    def abandoned(self, attempt: Attempt) -> None:
+        """It was broken off, and nobody knows how it would have gone: half-open, another one may try."""
+        if attempt.change == self._changes:
+            self._trying = False
 
     def _change(self) -> None:
         self._changes += 1

@@ -64,8 +64,8 @@ class Dependency:
             if (wait_s := self._failed(admitted, str(error))) > 0:
                 raise ThrottledError(str(error), retry_after_s=wait_s) from error
             raise
-        except BaseException:  # the time for it was over
-            self._failed(admitted, "it did not answer in time")
+        except BaseException:  # cancelled: by whoever has no time left, or by another one's failure
+            self._breaker.abandoned(admitted)
             raise
         self._breaker.succeeded(admitted)
         self._tell()

@@ -136,11 +136,7 @@ def _headers_size(found: Headers) -> int:
     return sum(len(name.encode("utf-8", "replace")) + len(value or b"") + 16 for name, value in found)
 
 
-def attempts(dead: Dead) -> int:
-    """How many times the stage has tried this record, this time included."""
-    return _attempts(_headers_of(dead)[0])
-
-
 def _attempts(found: Headers) -> int:
+    """How many times the stage has tried this record, this time included."""
     count = headers.last(found, headers.RETRY_COUNT)
     return 1 + (int(count) if count is not None and count.isdigit() and len(count) < 10 else 0)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import structlog
 
 from penstock.clock import Clock
-from penstock.errors import Category, PermanentError, classify
+from penstock.errors import Category, classify
 from penstock.stream.assignment import Assignment
 from penstock.stream.handler import State
 from penstock.stream.port import Broker, TopicPartition
 from penstock.stream.settings import LoopSettings
-from penstock.stream.verdicts import DIFFERS, NO_OFFSET, RECREATED
+from penstock.stream.verdicts import DIFFERS, NO_OFFSET, RECREATED, REPLACED
 
 log = structlog.get_logger(__name__)
 
@@ -134,10 +134,9 @@ class Restore:
     def _same(self, topic: str, topic_id: str) -> None:
         known = self.topic_ids.setdefault(topic, topic_id)
         if known != topic_id:
-            raise PermanentError(
+            raise REPLACED.error(
                 f"{topic} was deleted and made again while stage {self._settings.stage} read it: its id was {known},"
-                f" now it is {topic_id}. What it had not read of the old one is gone; start it again, to read the new"
-                " one from its committed offset"
+                f" now it is {topic_id}"
             )
 
     async def _resume(self, offsets: dict[TopicPartition, int]) -> None:

@@ -9,7 +9,8 @@ from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from penstock.stream.dead_letters import attempts
+from penstock.errors import DataError
+from penstock.stream import headers
 from penstock.stream.handler import Dead
 
 _SLICES = 60
@@ -55,7 +56,7 @@ class Valve:
 
     def took(self, records: int, dead: Collection[Dead]) -> None:
         """A batch that may still be undone; `records` counts the dead ones too, unless it counted them before."""
-        first_time = [one for one in dead if attempts(one) == 1]
+        first_time = [one for one in dead if not _was_given_back(one)]
         self._open.records += max(0, records - (len(dead) - len(first_time)))
         self._open.dead.update(one.error.reason for one in first_time)
 
@@ -96,3 +97,10 @@ class Valve:
             f" wrong with the source, the schema or the stage, and start it again; {self._settings.setting}=1 lets"
             " everything pass"
         )
+
+
+def _was_given_back(dead: Dead) -> bool:
+    try:
+        return headers.get(dead.record, headers.RETRY_COUNT) is not None
+    except DataError:
+        return False  # its headers cannot be read, which is why it is dead

@@ -126,6 +126,13 @@ RECREATED = _stop(
     "the topic id in the changelog",
     Category.PERMANENT,
 )
+REPLACED = _stop(
+    "topic made again meanwhile",
+    "",
+    "what it had not read of the old one is gone; start it again, to read the new one from its committed offset",
+    "the topic's id, whenever one of its partitions is started",
+    Category.PERMANENT,
+)
 NO_OFFSET = _stop(
     "no committed offset",
     "",
@@ -163,8 +170,8 @@ UNFORESEEN = _stop("unforeseen", "", "nobody foresaw this error, and stopping be
 ROWS = (
     AWAY, COORDINATOR, LEADER, REPLICAS, BUSY, BROKER_DISK, MEMBER, RETRIABLE,
     UNKNOWN, ABORTABLE, FENCED, FATAL,
-    TOO_LARGE, REFUSED, TIMESTAMP, DELETED, RECREATED, NO_OFFSET, DIFFERS, OFFSET_GONE, NOT_POLLED, AUTHORIZATION,
-    OWN_DISK, TOO_OLD, UNFORESEEN,
+    TOO_LARGE, REFUSED, TIMESTAMP, DELETED, RECREATED, REPLACED, NO_OFFSET, DIFFERS, OFFSET_GONE, NOT_POLLED,
+    AUTHORIZATION, OWN_DISK, TOO_OLD, UNFORESEEN,
 )  # fmt: skip
 
 VERDICTS: Mapping[int, Verdict] = {code: row for row in ROWS for code in row.codes}

@@ -104,11 +104,18 @@ async def test_a_refusal_is_an_answer(error: Exception) -> None:
     assert bench.circuit() == 0
 
 
-async def test_an_attempt_whose_time_was_over_has_failed_and_is_not_forgotten() -> None:
+async def test_an_attempt_that_was_broken_off_says_nothing_and_makes_room_for_another() -> None:
     bench = Bench()
-    for _ in range(2):
+    for _ in range(3):
         with suppress(TimeoutError):
             async with asyncio.timeout(0.001), bench.postgres.attempt():
                 await asyncio.Event().wait()
-    assert bench.circuit() == 2
-    assert bench.postgres.trouble == "postgres is away: it did not answer in time"
+    assert bench.circuit() == 0
+    bench = await open_circuit()
+    bench.clock.now_s = 1.0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.001), bench.postgres.attempt():
+            await asyncio.Event().wait()
+    assert bench.circuit() == 1
+    await bench.ask()
+    assert bench.circuit() == 0
