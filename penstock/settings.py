@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from penstock.errors import Category, PenstockError
+from penstock.stream.valve import ValveSettings
 
 PREFIX = "PENSTOCK_"
 EXIT_CODE = 2
@@ -73,6 +74,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment alone: no .env file that happens to lie in the working directory."""
         return init_settings, env_settings
+
+
+class StageSettings(Settings):
+    """What every service has that reads from Kafka, writes back, and keeps dead letters."""
+
+    dead_letter_share: float = shared(
+        "DEAD_LETTER_SHARE", 0.5, gt=0, le=1,
+        description="of the records; beyond it a stage stops and says why; 1: never",
+    )  # fmt: skip
+    dead_letter_window_s: float = shared("DEAD_LETTER_WINDOW_S", 60.0, gt=0, description="how far back the share looks")
+    dead_letter_least: int = shared("DEAD_LETTER_LEAST", 1000, gt=0, description="records there must be to judge it")
+
+    @property
+    def valve(self) -> ValveSettings:
+        setting = variable(type(self), "dead_letter_share")
+        return ValveSettings(self.dead_letter_share, self.dead_letter_window_s, self.dead_letter_least, setting)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from penstock.schema.codec import SchemaStore, encoder
 from penstock.service import Host
-from penstock.settings import Settings
+from penstock.settings import Settings, StageSettings
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Handler, Sink, State
 from penstock.stream.kafka import KafkaBroker
@@ -17,7 +17,7 @@ from penstock.stream.sink_loop import SinkLoop
 
 async def stage(
     host: Host,
-    settings: Settings,
+    settings: StageSettings,
     registry: SchemaStore,
     topics: Sequence[str],
     handler: Handler,
@@ -31,17 +31,18 @@ async def stage(
     """
     broker = _broker(host, settings, host.service, topics)
     letters = await _dead_letters(host, broker, registry, host.service, topics)
-    loop_settings = LoopSettings(host.service, max_records=max_records, jitter=_jitter)
+    loop_settings = LoopSettings(host.service, max_records=max_records, valve=settings.valve, jitter=_jitter)
     return Loop(broker, handler, letters, loop_settings, host.clock, host.meter(host.service), state)
 
 
 async def sink_stage(
-    host: Host, settings: Settings, registry: SchemaStore, name: str, topics: Sequence[str], sink: Sink
+    host: Host, settings: StageSettings, registry: SchemaStore, name: str, topics: Sequence[str], sink: Sink
 ) -> SinkLoop:
     """A sink, reading `topics` as group `penstock.<name>`."""
     broker = _broker(host, settings, name, topics)
     letters = await _dead_letters(host, broker, registry, name, topics)
-    return SinkLoop(broker, sink, letters, LoopSettings(name, jitter=_jitter), host.clock, host.meter(name))
+    loop_settings = LoopSettings(name, valve=settings.valve, jitter=_jitter)
+    return SinkLoop(broker, sink, letters, loop_settings, host.clock, host.meter(name))
 
 
 def _broker(host: Host, settings: Settings, stage: str, topics: Sequence[str]) -> KafkaBroker:

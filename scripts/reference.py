@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError
+from pydantic.fields import FieldInfo
 
 from penstock.metrics import METRICS
 from penstock.schema import files
 from penstock.schema.catalogue import load_catalogue
-from penstock.settings import Settings, variable
+from penstock.settings import Settings, StageSettings, variable
 from penstock.stream.verdicts import VERDICTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,6 +122,7 @@ def _names(row: str, path: str) -> bool:
 
 def _settings_kinds() -> Iterator[type[Settings]]:
     yield Settings
+    yield StageSettings
     for name in SETTINGS_MODULES:
         module = importlib.import_module(name)
         for kind in vars(module).values():
@@ -129,18 +131,23 @@ def _settings_kinds() -> Iterator[type[Settings]]:
 
 
 def _title(kind: type[Settings]) -> str:
-    return "every service" if kind is Settings else f"`{kind.__name__}`"
+    return {Settings: "every service", StageSettings: "every stage"}.get(kind, f"`{kind.__name__}`")
 
 
 def _settings_rows(kind: type[Settings]) -> Iterator[Sequence[object]]:
-    shared = set(Settings.model_fields) if kind is not Settings else set()
-    own = [name for name in kind.model_fields if name not in shared]
+    (base,) = kind.__bases__
+    above = base.model_fields if issubclass(base, Settings) else {}
+    own = [name for name, field in kind.model_fields.items() if name not in above or _changed(field, above[name])]
     for name in own:
         field = kind.model_fields[name]
         default = "required" if field.is_required() else "-" if field.default is None else _default(field.default)
         yield f"`{variable(kind, name)}`", default, field.description or ""
     if not own:
         yield "-", "-", "none of its own"
+
+
+def _changed(field: FieldInfo, inherited: FieldInfo) -> bool:
+    return (field.default, field.description) != (inherited.default, inherited.description)
 
 
 def _default(value: object) -> str:

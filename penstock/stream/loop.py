@@ -21,7 +21,7 @@ import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
-from penstock.errors import Category, ThrottledError, TransientError, classify
+from penstock.errors import Category, PermanentError, ThrottledError, TransientError, classify
 from penstock.stream import headers
 from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.dead_letters import DeadLetters
@@ -42,6 +42,7 @@ from penstock.stream.port import (
 )
 from penstock.stream.restore import Restore
 from penstock.stream.settings import LoopSettings
+from penstock.stream.valve import Valve
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class Loop:
         self._assignment = Assignment()
         self._restore = Restore(broker, self._assignment, settings, clock, state)
         self._pace = Pace()
+        self._valve = Valve(settings.stage, settings.valve)
         self._membership: Membership | None = None
         self._touched: set[TopicPartition] = set()
         self._ends: dict[TopicPartition, int] = {}
@@ -116,6 +118,8 @@ class Loop:
         except TransientError as error:
             await self._start_over(str(error))
         self._meter.holds(self._assignment.owned, ready=self.ready)
+        if self._valve.shut is not None:
+            raise PermanentError(self._valve.shut)
 
     async def _handle(self, restoring: bool) -> None:
         timeout_s = 0.0 if restoring else self._pace.poll_timeout_s(self._clock.monotonic_s())
@@ -185,6 +189,7 @@ class Loop:
         await self._broker.produce([*output.send, *letters], output.forward)  # 3.
         failpoints.hit(f"{self._settings.stage}.after-produce")
         self._meter.took(len(records), output.forward, output.send, len(letters))
+        self._valve.took(len(records), output.dead)
 
     async def _commit(self) -> None:
         """Ends the open transaction, if there is one; afterwards either all of it counts or none."""
@@ -213,6 +218,7 @@ class Loop:
                 if self._state is not None:
                     self._state.committed()  # 5.
                 self._pace.committed(now_s, now_s - started_s)
+                self._valve.committed(now_s)
                 self._meter.lag(positions, self._ends)
             case Outcome.ABORTED:
                 await self._undo("the commit was refused")
@@ -242,6 +248,7 @@ class Loop:
         if self._state is not None:
             self._state.undo()
         back = self._assignment.committed(self._touched.difference(without))
+        self._valve.undone()
         self._close()
         await self._broker.seek(back)
 
@@ -254,6 +261,7 @@ class Loop:
         self._failures += 1
         delay_s = self._settings.backoff_s(self._failures)
         log.warning("starting over", reason=why, delay_s=round(delay_s, 3), failures=self._failures)
+        self._valve.undone()
         self._close()
         self._live = False
         self._renew_at_s = self._clock.monotonic_s() + delay_s

@@ -1,7 +1,9 @@
 """What a loop can be told."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from penstock.stream.valve import ValveSettings
 
 
 def _none() -> float:
@@ -21,6 +23,7 @@ class LoopSettings:
     backoff_start_s: float = 0.2
     backoff_max_s: float = 30.0
     housekeeping_s: float = 60.0
+    valve: ValveSettings = field(default_factory=ValveSettings)
 
     jitter: Callable[[], float] = _none
     """A factor for every pause: random in production, so that instances do not come back all at once."""

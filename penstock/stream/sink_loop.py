@@ -20,13 +20,14 @@ import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
-from penstock.errors import TransientError
+from penstock.errors import PermanentError, TransientError
 from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Dead, RefusedError, Sink
 from penstock.stream.meter import Meter
 from penstock.stream.port import Assigned, Broker, Lost, Membership, Outcome, Outgoing, Polled, Revoked, TopicPartition
 from penstock.stream.settings import LoopSettings
+from penstock.stream.valve import Valve
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class SinkLoop:
         self._clock = clock
         self._meter = meter
         self._assignment = Assignment()
+        self._valve = Valve(settings.stage, settings.valve)
         self._membership: Membership | None = None
         self._ends: dict[TopicPartition, int] = {}
         self._taken: set[TopicPartition] = set()
@@ -103,6 +105,9 @@ class SinkLoop:
         except TransientError as error:
             await self._wait_for(error)
         self._meter.holds(self._assignment.owned, ready=self.ready)
+        if self._valve.shut is not None:
+            await self._let_go(set(self._taken))
+            raise PermanentError(self._valve.shut)
 
     async def _handle(self) -> None:
         match await self._broker.poll(self._settings.max_records, _POLL_S):  # 1.
@@ -138,7 +143,9 @@ class SinkLoop:
         self._taken.update(starts)
         self._dead.extend(dead)
         self._meter.took(len(records), {}, (), len(dead))
+        self._valve.took(len(records), dead)
         await self._bury()
+        self._valve.committed(self._clock.monotonic_s())
 
     async def _bury(self) -> None:
         """Returns once all dead letters are committed; a repetition is counted once, by its origin."""
@@ -172,6 +179,7 @@ class SinkLoop:
             except RefusedError as error:
                 self._dead.extend(error.dead)
                 self._meter.count("dead", len(error.dead))
+                self._valve.took(0, error.dead)
                 await self._bury()
         self._taken.difference_update(flushed)
         theirs = {tp: done.next for tp, done in flushed.items() if not done.ours}
@@ -181,6 +189,7 @@ class SinkLoop:
         offsets = {tp: done.next for tp, done in flushed.items()}
         self._assignment.commit(offsets)
         self._meter.stored(self._clock.monotonic_s() - started_s)
+        self._valve.committed(self._clock.monotonic_s())
         self._untold.update(offsets)
         await self._tell_group()
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from penstock.settings import Settings, SettingsError
+from penstock.settings import SettingsError, StageSettings
 
 AHEAD_MAX = "message.timestamp.after.max.ms"
 """How far ahead of the broker's clock a topic takes timestamps."""
 
 
-class DedupSettings(Settings, env_prefix="PENSTOCK_DEDUP_"):
+class DedupSettings(StageSettings, env_prefix="PENSTOCK_DEDUP_"):
     window_s: int = Field(86_400, gt=0, description="how long after its original an event is a duplicate")
     grace_s: int = Field(
         300, ge=0, description="how far behind a partition's newest an event may be; above any produce time-out"

@@ -1,7 +1,7 @@
 """Settings of the enrichment service: none of its own yet."""
 
-from penstock.settings import Settings
+from penstock.settings import StageSettings
 
 
-class EnrichSettings(Settings, env_prefix="PENSTOCK_ENRICH_"):
+class EnrichSettings(StageSettings, env_prefix="PENSTOCK_ENRICH_"):
     pass

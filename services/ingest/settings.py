@@ -5,12 +5,12 @@ from ipaddress import ip_address
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from penstock.fingerprint import DEFAULT_MIN_WORDS, MAX_KEY_BYTES, MIN_KEY_BYTES, Fingerprinter
-from penstock.settings import Settings, shared
+from penstock.settings import StageSettings, shared
 
 DEFAULT_PORT = 8421
 
 
-class IngestSettings(Settings, env_prefix="PENSTOCK_INGEST_"):
+class IngestSettings(StageSettings, env_prefix="PENSTOCK_INGEST_"):
     """A replay takes the same ones, so that it has the same fingerprints."""
 
     fingerprint_key: SecretStr = shared(
@@ -28,6 +28,9 @@ class IngestSettings(Settings, env_prefix="PENSTOCK_INGEST_"):
     token: SecretStr | None = Field(None, min_length=16, description="what `Authorization: Bearer` must carry")
     rate_per_s: float = Field(10_000, gt=0, description="events a second that POST takes on average")
     burst: int = Field(20_000, ge=1_000, description="events that POST takes at once; at least one whole request")
+    dead_letter_share: float = Field(
+        1.0, gt=0, le=1, description="as of any stage, but never: strangers write events.inbox, and could stop POST"
+    )
     ack_timeout_s: float = Field(5.0, gt=0, le=60, description="how long a POST waits for the broker's ack")
 
     @field_validator("fingerprint_key")

@@ -1,7 +1,7 @@
 """Settings of the sentiment service: none of its own yet."""
 
-from penstock.settings import Settings
+from penstock.settings import StageSettings
 
 
-class SentimentSettings(Settings, env_prefix="PENSTOCK_SENTIMENT_"):
+class SentimentSettings(StageSettings, env_prefix="PENSTOCK_SENTIMENT_"):
     pass

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from penstock.settings import Settings, shared
+from penstock.settings import StageSettings, shared
 from services.sink.policy import FlushPolicy
 
 
-class PostgresSettings(Settings, env_prefix="PENSTOCK_SINK_POSTGRES_"):
+class PostgresSettings(StageSettings, env_prefix="PENSTOCK_SINK_POSTGRES_"):
     postgres_dsn: str = shared("POSTGRES_DSN", description="postgresql://user:password@host:port/database")
     flush_rows: int = Field(5_000, gt=0, description="rows, of all partitions, that are stored at once")
     flush_bytes: int = Field(16_000_000, gt=0, description="bytes, of all partitions, that are held at most")
@@ -19,7 +19,7 @@ class PostgresSettings(Settings, env_prefix="PENSTOCK_SINK_POSTGRES_"):
         return FlushPolicy(self.flush_rows, self.flush_bytes, self.flush_age_s, self.flush_idle_s, together=True)
 
 
-class S3Settings(Settings, env_prefix="PENSTOCK_SINK_S3_"):
+class S3Settings(StageSettings, env_prefix="PENSTOCK_SINK_S3_"):
     object_store_url: str = shared("OBJECT_STORE_URL", description="file:///folder or s3://bucket/prefix")
     flush_rows: int = Field(100_000, gt=0, description="rows of one partition that close its files")
     flush_bytes: int = Field(64_000_000, gt=0, description="bytes, of all partitions, that are held at most")

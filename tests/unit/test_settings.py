@@ -5,7 +5,7 @@ import os
 import pytest
 from pydantic import Field, ValidationError
 
-from penstock.settings import Settings, SettingsError, load, shared, variable
+from penstock.settings import Settings, SettingsError, StageSettings, load, shared, variable
 
 
 class MillSettings(Settings, env_prefix="PENSTOCK_MILL_"):
@@ -89,3 +89,15 @@ def test_every_field_knows_its_variable() -> None:
     assert variable(MillSettings, "window_s") == "PENSTOCK_MILL_WINDOW_S"
     assert variable(MillSettings, "postgres_dsn") == "PENSTOCK_POSTGRES_DSN"
     assert variable(MillSettings, "slot") == "PENSTOCK_SLOT"
+
+
+class GateSettings(StageSettings, env_prefix="PENSTOCK_GATE_"):
+    pass
+
+
+def test_a_stage_is_told_when_to_stop_for_dead_letters(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PENSTOCK_DEAD_LETTER_SHARE", "0.9")
+    environment.setenv("PENSTOCK_DEAD_LETTER_LEAST", "7")
+    valve = load(GateSettings).valve
+    assert (valve.share, valve.window_s, valve.least_records) == (0.9, 60.0, 7)
+    assert valve.setting == "PENSTOCK_DEAD_LETTER_SHARE"

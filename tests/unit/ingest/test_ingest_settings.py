@@ -60,3 +60,11 @@ def test_a_short_token_is_refused_and_not_printed(environment: pytest.MonkeyPatc
 )
 def test_what_is_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+def test_the_dead_letter_valve_is_open_unless_ingest_itself_is_told_a_share(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PENSTOCK_DEAD_LETTER_SHARE", "0.1")
+    assert load(IngestSettings).valve.share == 1.0
+    environment.setenv("PENSTOCK_INGEST_DEAD_LETTER_SHARE", "0.2")
+    valve = load(IngestSettings).valve
+    assert (valve.share, valve.setting) == (0.2, "PENSTOCK_INGEST_DEAD_LETTER_SHARE")
