@@ -33,8 +33,8 @@ class TransientError(PenstockError):
     category = Category.TRANSIENT
 
 
-class ThrottledError(PenstockError):
-    """Come back after `retry_after_s` seconds."""
+class ThrottledError(TransientError):
+    """A transient one that knows when it is over: come back after `retry_after_s` seconds."""
 
     category = Category.THROTTLED
 

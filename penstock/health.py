@@ -16,10 +16,10 @@ class Health:
 
     Args:
         live: None, or why the process should be replaced.
-        ready: whether it does its work now.
+        ready: None, or why it does not do its work now.
     """
 
-    def __init__(self, metrics: Metrics, live: Callable[[], str | None], ready: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Metrics, live: Callable[[], str | None], ready: Callable[[], str | None]) -> None:
         self._metrics = metrics
         self._live = live
         self._ready = ready
@@ -56,8 +56,10 @@ class Health:
         return web.Response(text=why or "live\n", status=503 if why else 200)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready = self._ready()
-        return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
+        why_not = self._ready()
+        if why_not is None:
+            return web.Response(text="ready\n")
+        return web.Response(text=f"not ready: {why_not}\n", status=503)
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

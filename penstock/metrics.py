@@ -34,6 +34,12 @@ LAG = Metric(
 )
 PARTITIONS = Metric("penstock_partitions", "gauge", "Partitions held.", ("stage",))
 READY = Metric("penstock_ready", "gauge", "1 when assigned and restored.", ("stage",))
+CIRCUIT = Metric(
+    "penstock_circuit",
+    "gauge",
+    "Circuit breaker before what a stage needs outside Kafka: 0 closed, 1 half-open, 2 open.",
+    ("stage", "dependency"),
+)
 PROGRESS = Metric("penstock_progress_timestamp_seconds", "gauge", "Unix time of the loop's last turn.", ("stage",))
 SEEN_ENTRIES = Metric("penstock_seen_entries", "gauge", "First-seen entries that dedup holds.", ("stage", "partition"))
 SEEN_BYTES = Metric("penstock_seen_bytes", "gauge", "Memory they take, index included.", ("stage", "partition"))
@@ -62,6 +68,7 @@ METRICS = (
     LAG,
     PARTITIONS,
     READY,
+    CIRCUIT,
     PROGRESS,
     SEEN_ENTRIES,
     SEEN_BYTES,

@@ -8,6 +8,7 @@ import asyncio
 import faulthandler
 import json
 import os
+import random
 import signal
 import sys
 import threading
@@ -19,7 +20,9 @@ from typing import Protocol, TypeVar
 import structlog
 
 from penstock import logging
+from penstock.breaker import BreakerSettings
 from penstock.clock import Clock, SystemClock
+from penstock.dependency import Dependency
 from penstock.errors import Category, PenstockError, classify
 from penstock.health import Health
 from penstock.metrics import Metrics
@@ -56,6 +59,7 @@ class Host:
         self.endpoints: dict[str, str] = {}
         """Further addresses for DATA/run/<service>.<slot>.json, e.g. `api`; filled in by `build`."""
         self._meters: list[Meter] = []
+        self._dependencies: list[Dependency] = []
 
     @property
     def transactional_id(self) -> str:
@@ -67,6 +71,12 @@ class Host:
         self._meters.append(meter)
         return meter
 
+    def dependency(self, name: str) -> Dependency:
+        """A circuit breaker of its own before something outside Kafka, told in /readyz and the metrics."""
+        made = Dependency(self.service, name, BreakerSettings(jitter=jitter), self.clock, self.metrics)
+        self._dependencies.append(made)
+        return made
+
     def stalled_s(self) -> float:
         """How long ago the slowest loop turned last; 0 before any was made."""
         now_s = self.clock.monotonic_s()
@@ -75,6 +85,13 @@ class Host:
     def why_not_live(self) -> str | None:
         stalled_s = self.stalled_s()
         return f"no progress for {stalled_s:.0f} s\n" if stalled_s > self.hang_s / 2 else None
+
+    def why_not_ready(self, runnable: "Runnable | None") -> str | None:
+        if runnable is None:
+            return "starting"
+        if troubles := [trouble for one in self._dependencies if (trouble := one.trouble) is not None]:
+            return "; ".join(troubles)
+        return None if runnable.ready else "no partitions yet, or restoring what they need"
 
 
 Build = Callable[[SettingsT, Host], Awaitable[Runnable]]
@@ -102,7 +119,7 @@ async def _serve(service: str, slot: int, settings: SettingsT, build: Build[Sett
     _stop_on_signals(stop)
     host = Host(service, slot, SystemClock(), settings.hang_s)
     runnable: Runnable | None = None
-    health = Health(host.metrics, host.why_not_live, lambda: runnable is not None and runnable.ready)
+    health = Health(host.metrics, host.why_not_live, lambda: host.why_not_ready(runnable))
     endpoints: Path | None = None
     try:
         async with host.closing:
@@ -123,6 +140,11 @@ async def _serve(service: str, slot: int, settings: SettingsT, build: Build[Sett
             endpoints.unlink(missing_ok=True)
         await health.stop()
     return 0
+
+
+def jitter() -> float:
+    """A factor for pauses, so that processes that failed together do not come back together."""
+    return random.uniform(0.5, 1.0)  # noqa: S311  nothing secret
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

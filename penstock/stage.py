@@ -1,10 +1,10 @@
 """A stage put together: what each service's app.py hands its handler or its sink to."""
 
-import random
 from collections.abc import Sequence
 
 from penstock.schema.codec import SchemaStore, encoder
-from penstock.service import Host
+from penstock.schema.registry import Registry
+from penstock.service import Host, jitter
 from penstock.settings import Settings, StageSettings
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Handler, Sink, State
@@ -13,6 +13,19 @@ from penstock.stream.kafka_config import ClientSettings
 from penstock.stream.loop import Loop
 from penstock.stream.settings import LoopSettings
 from penstock.stream.sink_loop import SinkLoop
+
+_LOOK_UP_S = 1.0
+
+
+async def registry_of(host: Host, settings: Settings) -> Registry:
+    """The schema registry, closed with the process.
+
+    At the start it is waited for; a stage in the middle of a batch soon gives up, polls on, and is told when to ask
+    again.
+    """
+    attempting = host.dependency("registry").attempt
+    registry = Registry(settings.schema_registry_url, look_up_patience_s=_LOOK_UP_S, attempting=attempting)
+    return await host.closing.enter_async_context(registry)
 
 
 async def stage(
@@ -31,7 +44,7 @@ async def stage(
     """
     broker = _broker(host, settings, host.service, topics)
     letters = await _dead_letters(host, broker, registry, host.service, topics)
-    loop_settings = LoopSettings(host.service, max_records=max_records, valve=settings.valve, jitter=_jitter)
+    loop_settings = LoopSettings(host.service, max_records=max_records, valve=settings.valve, jitter=jitter)
     return Loop(broker, handler, letters, loop_settings, host.clock, host.meter(host.service), state)
 
 
@@ -41,7 +54,7 @@ async def sink_stage(
     """A sink, reading `topics` as group `penstock.<name>`."""
     broker = _broker(host, settings, name, topics)
     letters = await _dead_letters(host, broker, registry, name, topics)
-    loop_settings = LoopSettings(name, valve=settings.valve, jitter=_jitter)
+    loop_settings = LoopSettings(name, valve=settings.valve, jitter=jitter)
     return SinkLoop(broker, sink, letters, loop_settings, host.clock, host.meter(name))
 
 
@@ -62,7 +75,3 @@ async def _dead_letters(
     codec = await encoder(registry, "dead_letter", f"dlq.{stage}-value")
     topic_ids = {topic: await broker.topic_id(topic) for topic in topics}
     return DeadLetters(stage, codec.encode, topic_ids, host.clock)
-
-
-def _jitter() -> float:
-    return random.uniform(0.5, 1.0)  # noqa: S311  nothing secret

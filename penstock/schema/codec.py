@@ -102,7 +102,9 @@ class Decoder:
         wanted = self._wanted(values, now)[:at_most]
         if not wanted:
             return
-        left = iter(wanted)
+        first, *rest = wanted
+        await self._add(first, now)  # alone: where nobody answers, the others need not find out too
+        left = iter(rest)
 
         async def look_up() -> None:
             for prefix in left:

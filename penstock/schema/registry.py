@@ -6,6 +6,7 @@ schema has the same id under every subject, and bytes that are passed on stay va
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from penstock.dependency import Attempting
 from penstock.errors import DataError, PermanentError, SystemFaultError, TransientError
 from penstock.schema.files import AvroSchema
 
@@ -37,11 +39,24 @@ class Registry:
     """A client for one event loop; close it, or use it with `async with`.
 
     Every method waits out what may pass by itself (no connection, 5xx) for `patience_s`, then raises TransientError.
+
+    Args:
+        look_up_patience_s: that of `schema`, which a stage waits for in mid-batch; as the others' by default.
+        attempting: goes around each of these waits.
     """
 
-    def __init__(self, url: str, *, patience_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience_s: float = 10.0,
+        look_up_patience_s: float | None = None,
+        attempting: Attempting = nullcontext,
+    ) -> None:
         self._url = url.rstrip("/")
         self._patience_s = patience_s
+        self._look_up_patience_s = patience_s if look_up_patience_s is None else look_up_patience_s
+        self._attempting = attempting
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Registry":
@@ -77,7 +92,8 @@ class Registry:
     async def schema(self, schema_id: int) -> AvroSchema:
         """Raises DataError("unknown-schema") for an id nobody registered, or one that is not Avro."""
         try:
-            answer = await self._ask("GET", f"/schemas/ids/{schema_id}")
+            path = f"/schemas/ids/{schema_id}"
+            answer = await self._ask("GET", path, patience_s=self._look_up_patience_s)
         except _AnswerError as error:
             if error.not_there:
                 raise DataError("unknown-schema", f"the registry at {self._url} has no schema {schema_id}") from error
@@ -122,16 +138,17 @@ class Registry:
             raise self._unexpected(error) from error
         return True
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        async for attempt in AsyncRetrying(
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float | None = None
+    ) -> Any:
+        retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
-            stop=stop_after_delay(self._patience_s),
+            stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
             reraise=True,
-        ):
-            with attempt:
-                return await self._ask_once(method, path, body)
-        raise AssertionError("unreachable")
+        )
+        async with self._attempting():
+            return await retrying(self._ask_once, method, path, body)
 
     async def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         if self._session is None:

@@ -20,7 +20,7 @@ import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
-from penstock.errors import PermanentError, TransientError
+from penstock.errors import PermanentError, ThrottledError, TransientError
 from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Dead, RefusedError, Sink
@@ -255,8 +255,8 @@ class SinkLoop:
 
     async def _wait_for(self, error: TransientError) -> None:
         self._failures += 1
-        delay_s = self._settings.backoff_s(self._failures)
-        log.warning("waiting", error=str(error), delay_s=delay_s, failures=self._failures)
+        delay_s = error.retry_after_s if isinstance(error, ThrottledError) else self._settings.backoff_s(self._failures)
+        log.warning("waiting", error=str(error), delay_s=round(delay_s, 3), failures=self._failures)
         await self._broker.pause(self._assignment.running)
         self._wait_until_s = self._clock.monotonic_s() + delay_s
 

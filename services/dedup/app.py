@@ -3,10 +3,9 @@
 from penstock.fingerprint import FINGERPRINT_VERSION
 from penstock.schema.catalogue import Catalogue, load_catalogue
 from penstock.schema.codec import encoder
-from penstock.schema.registry import Registry
 from penstock.schema.topics import Topics
 from penstock.service import Host, Runnable
-from penstock.stage import stage
+from penstock.stage import registry_of, stage
 from services.dedup.gauges import Gauges
 from services.dedup.handler import Dedup
 from services.dedup.handler import Topics as Outputs
@@ -18,8 +17,7 @@ CHANGELOG = "dedup.seen"
 
 
 async def build(settings: DedupSettings, host: Host) -> Runnable:
-    registry = Registry(settings.schema_registry_url)
-    host.closing.push_async_callback(registry.close)
+    registry = await registry_of(host, settings)
     codec = await encoder(registry, "duplicate", f"{Outputs().duplicates}-value")
     await _check_grace(settings)
     window = WindowSettings(settings.window_s * 1000, settings.grace_s * 1000, FINGERPRINT_VERSION)

@@ -1,11 +1,11 @@
 """How each service is, in one of four words, judged from what it last answered.
 
-| state      | means                                                                     |
-|------------|---------------------------------------------------------------------------|
-| processing | events went through in the last seconds, or it restores what it needs to  |
-| ready      | able, and has records waiting                                             |
-| idle       | able, and nothing to do                                                   |
-| error      | stopped, not answering, or stuck: somebody has to look                    |
+| state      | means                                                                         |
+|------------|-------------------------------------------------------------------------------|
+| processing | events went through in the last seconds, or it restores what it needs to      |
+| ready      | able, and has records waiting                                                 |
+| idle       | able, and nothing to do                                                       |
+| error      | stopped, not answering, stuck, or what it needs is away: somebody has to look |
 """
 
 from collections.abc import Collection
@@ -14,6 +14,8 @@ from enum import StrEnum
 
 from services.gateway.rates import StageRates
 from services.gateway.scrape import Answer
+
+_NOT_READY = "not ready: "
 
 
 class Condition(StrEnum):
@@ -41,8 +43,11 @@ def judge(name: str, answer: Answer | None, rates: StageRates) -> Health:
         return Health(name, Condition.ERROR, f"does not answer: {answer.detail}")
     if not answer.alive:
         return Health(name, Condition.ERROR, f"makes no progress: {answer.detail}")
+    why_not = answer.detail.removeprefix(_NOT_READY)
+    if away := ", ".join(sorted(answer.figures.away)):
+        return Health(name, Condition.ERROR, f"waits for {away}; {why_not}" if why_not else f"waits for {away}")
     if not answer.ready:
-        return Health(name, Condition.PROCESSING, "starting, or restoring what it needs")
+        return Health(name, Condition.PROCESSING, why_not or "starting")
     if rates.per_s > 0 or rates.out_per_s > 0:
         return Health(name, Condition.PROCESSING)
     if rates.lag:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock import metrics
+from penstock.breaker import Circuit
 
 _RECORDS = f"{metrics.RECORDS.name}_total"
-_WANTED = (_RECORDS, metrics.LAG.name)
+_WANTED = (_RECORDS, metrics.LAG.name, metrics.CIRCUIT.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,14 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts since the process began, by stage and outcome; lag in records, by stage."""
+    """Counts since the process began, by stage and outcome; lag in records, by stage.
+
+    `away`: what the process needs and leaves alone for now, its circuit breaker not being closed.
+    """
 
     counts: Mapping[tuple[str, str], float] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
+    away: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ def parse_figures(text: str) -> Figures:
     lines = [line for line in text.splitlines() if line.startswith(_WANTED)]
     counts: dict[tuple[str, str], float] = defaultdict(float)
     lag: dict[str, float] = defaultdict(float)
+    away: set[str] = set()
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for sample in family.samples:
             stage = sample.labels.get("stage", "")
@@ -62,4 +68,6 @@ def parse_figures(text: str) -> Figures:
                 counts[stage, sample.labels.get("outcome", "")] += sample.value
             elif sample.name == metrics.LAG.name:
                 lag[stage] += sample.value
-    return Figures(dict(counts), dict(lag))
+            elif sample.name == metrics.CIRCUIT.name and sample.value != Circuit.CLOSED.value:
+                away.add(sample.labels.get("dependency", ""))
+    return Figures(dict(counts), dict(lag), frozenset(away))

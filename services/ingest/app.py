@@ -6,9 +6,8 @@ from typing import Any
 
 from penstock.errors import PenstockError
 from penstock.schema.codec import Decoder, encoder
-from penstock.schema.registry import Registry
 from penstock.service import Host, Runnable
-from penstock.stage import stage
+from penstock.stage import registry_of, stage
 from penstock.stream.publisher import KafkaPublisher
 from services.ingest.accept import RAW_TOPIC, Acceptor
 from services.ingest.api import Api
@@ -47,7 +46,7 @@ class Ingest:
 
 
 async def build(settings: IngestSettings, host: Host) -> Runnable:
-    registry = await host.closing.enter_async_context(Registry(settings.schema_registry_url))
+    registry = await registry_of(host, settings)
     codec = await encoder(registry, "event", f"{RAW_TOPIC}-value")
     acceptor = Acceptor(settings.fingerprinter(), codec.encode, os.urandom)
     inbox = await stage(

@@ -4,9 +4,8 @@ from functools import partial
 
 from penstock.schema.catalogue import load_catalogue
 from penstock.schema.codec import Decoder, encoder
-from penstock.schema.registry import Registry
 from penstock.service import Host, Runnable
-from penstock.stage import stage
+from penstock.stage import registry_of, stage
 from penstock.stream.widen import Widen
 from services.sentiment.lexicon import Lexicon
 from services.sentiment.score import score
@@ -19,7 +18,7 @@ OUTPUT = "events.scored"
 
 
 async def build(settings: SentimentSettings, host: Host) -> Runnable:
-    registry = await host.closing.enter_async_context(Registry(settings.schema_registry_url))
+    registry = await registry_of(host, settings)
     topic = load_catalogue().topic(OUTPUT)
     codec = await encoder(registry, "scored_event", f"{OUTPUT}-value")
     handler = Widen(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ WITHIN_S = 60.0
 
 PROGRAM = """
 import asyncio
-from penstock.errors import PermanentError, SystemFaultError
+from contextlib import suppress
+from penstock.errors import PermanentError, SystemFaultError, TransientError
 from penstock.service import Host, run
 from penstock.settings import Settings
 
@@ -27,10 +29,16 @@ class Own(Settings, env_prefix="PENSTOCK_OWN_"):
 class Service:
     def __init__(self, settings, host):
         self.settings, self.meter, self.ready = settings, host.meter("own"), False
+        self.postgres = host.dependency("postgres")
 
     async def run(self, stop):
         self.ready = True
         match self.settings.does:
+            case "wait for postgres":
+                for _ in range(3):
+                    with suppress(TransientError):
+                        async with self.postgres.attempt():
+                            raise TransientError("connection refused")
             case "hang":
                 await asyncio.Event().wait()
             case "drain for ever":
@@ -63,6 +71,7 @@ class Process:
             "PENSTOCK_SCHEMA_REGISTRY_URL": "http://none",
         }
         self.log = folder / "log"
+        self.said = ""
         with self.log.open("wb") as log:
             command = [sys.executable, "-c", PROGRAM]
             self.popen = subprocess.Popen(command, env={**kept, **own, **variables}, stderr=log, stdout=log)
@@ -77,8 +86,10 @@ class Process:
         url = json.loads(self.endpoints.read_text())["http"]
         try:
             with urllib.request.urlopen(f"{url}/{page}", timeout=5) as answer:  # noqa: S310  our own
+                self.said = answer.read().decode()
                 return int(answer.status)
         except urllib.error.HTTPError as error:
+            self.said = error.read().decode()
             return error.code
 
     def ended(self) -> int:
@@ -110,6 +121,17 @@ def test_it_announces_itself_and_leaves_nothing_behind(start: Callable[..., Proc
     process.popen.send_signal(signal.SIGTERM)
     assert process.ended() == 0
     assert not process.endpoints.exists()
+
+
+def test_readyz_names_what_it_waits_for_and_the_metrics_say_so(start: Callable[..., Process]) -> None:
+    process = start("wait for postgres")
+    process.until(process.endpoints.exists)
+    process.until(lambda: process.ask("readyz") == 503 and "postgres" in process.said)
+    assert process.said == "not ready: postgres is away: connection refused\n"
+    assert process.ask("livez") == 200
+    process.ask("metrics")
+    # Open, or half-open by now: nobody tries here.
+    assert re.search(r'penstock_circuit{dependency="postgres",stage="own"} [12]\.0', process.said)
 
 
 def test_a_second_signal_ends_it_at_once(start: Callable[..., Process]) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import asyncpg
 from asyncpg import exceptions as pg
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from penstock.dependency import Attempting
 from penstock.errors import PermanentError, TransientError
 from services.sink.postgres.migrate import migrate
 
@@ -40,11 +41,13 @@ class Database:
     Args:
         dsn: `postgresql://user:password@host:port/database`, or what else asyncpg takes.
         statement_timeout_s: for each statement, enforced by the server, and with some slack here.
+        attempting: goes around each use of the connection.
     """
 
-    def __init__(self, dsn: str, *, statement_timeout_s: float) -> None:
+    def __init__(self, dsn: str, *, statement_timeout_s: float, attempting: Attempting = nullcontext) -> None:
         self._dsn = dsn
         self._statement_timeout_s = statement_timeout_s
+        self._attempting = attempting
         self._connection: Connection | None = None
         self._migrated = False
 
@@ -59,6 +62,11 @@ class Database:
             TransientError: it is away, or overloaded, or did not answer `within_s`.
             PermanentError: it does not let us in, or lacks what the migrations made.
         """
+        async with self._attempting(), self._explaining(doing, within_s) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _explaining(self, doing: str, within_s: float) -> AsyncIterator["Connection"]:
         try:
             async with asyncio.timeout(within_s):
                 connection = await self._open()

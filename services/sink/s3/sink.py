@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 
 from obstore.store import ObjectStore
 
 from penstock.clock import Clock
+from penstock.dependency import Attempting
 from penstock.errors import DataError, PermanentError, TransientError
 from penstock.lake.chain import end_of
 from penstock.lake.layout import Chain
@@ -18,10 +20,23 @@ from services.sink.s3.writer import Writer
 
 
 class S3Sink:
-    """A `penstock.stream.handler.Sink` into the lake."""
+    """A `penstock.stream.handler.Sink` into the lake.
+
+    Args:
+        timeout_s: for a flush, and for finding the ends of chains.
+        attempting: goes around both.
+    """
 
     def __init__(
-        self, intake: Intake, store: ObjectStore, writer: Writer, policy: FlushPolicy, clock: Clock, *, timeout_s: float
+        self,
+        intake: Intake,
+        store: ObjectStore,
+        writer: Writer,
+        policy: FlushPolicy,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        attempting: Attempting = nullcontext,
     ) -> None:
         self._intake = intake
         self._store = store
@@ -29,6 +44,7 @@ class S3Sink:
         self._policy = policy
         self._clock = clock
         self._timeout_s = timeout_s
+        self._attempting = attempting
         self._buffers: dict[tuple[str, int], Buffer] = {}
 
     async def positions(
@@ -38,12 +54,8 @@ class S3Sink:
             partition: Chain(partition.topic, topic_ids[partition.topic], partition.partition)
             for partition in partitions
         }
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                ends = await asyncio.gather(*(end_of(self._store, chain) for chain in chains.values()))
-        except TimeoutError as error:
-            raise TransientError(f"the object store did not list its manifests in {self._timeout_s:g} s") from error
-        found = dict(zip(chains, ends, strict=True))
+        async with self._attempting():
+            found = await self._ends(chains)
         for partition, start in found.items():
             self._buffers[partition] = Buffer(chains[partition], start, start)
         return found
@@ -71,6 +83,25 @@ class S3Sink:
 
     async def flush(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Flushed]:
         """Partitions are committed side by side; when some fail, the others stand, and say so in the next flush."""
+        async with self._attempting():
+            return await self._flush_all(ends)
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            self._buffers.pop(partition, None)
+
+    async def close(self) -> None:
+        pass
+
+    async def _ends(self, chains: Mapping[TopicPartition, Chain]) -> dict[TopicPartition, int]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                ends = await asyncio.gather(*(end_of(self._store, chain) for chain in chains.values()))
+        except TimeoutError as error:
+            raise TransientError(f"the object store did not list its manifests in {self._timeout_s:g} s") from error
+        return dict(zip(chains, ends, strict=True))
+
+    async def _flush_all(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Flushed]:
         outcomes = await asyncio.gather(
             *(self._flush(partition, end) for partition, end in ends.items()), return_exceptions=True
         )
@@ -88,13 +119,6 @@ class S3Sink:
         if failure is not None:
             raise failure
         return flushed
-
-    def drop(self, partitions: Collection[TopicPartition]) -> None:
-        for partition in partitions:
-            self._buffers.pop(partition, None)
-
-    async def close(self) -> None:
-        pass
 
     async def _flush(self, partition: TopicPartition, end: int) -> int:
         buffer = self._buffers[partition]

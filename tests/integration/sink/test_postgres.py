@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -10,7 +11,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from penstock.errors import PermanentError, TransientError
+from penstock.breaker import BreakerSettings
+from penstock.dependency import Attempting, Dependency
+from penstock.errors import PermanentError, ThrottledError, TransientError
+from penstock.metrics import Metrics
 from penstock.stream.handler import Flushed, RefusedError
 from penstock.stream.port import TopicPartition
 from services.sink.policy import FlushPolicy
@@ -46,13 +50,15 @@ POLICY = FlushPolicy(max_rows=5000, max_bytes=10**9, max_age_s=0.2, max_idle_s=0
 
 
 class HandClock:
-    """Stands still."""
+    """Stands still, unless it is moved by hand."""
+
+    now_s = 1000.0
 
     def now_ms(self) -> int:
         return HOUR_MS
 
     def monotonic_s(self) -> float:
-        return 1000.0
+        return self.now_s
 
 
 @pytest.fixture
@@ -86,8 +92,8 @@ def through(proxy: Proxy, dsn: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{proxy.port}"))
 
 
-def sink_at(dsn: str, *, timeout_s: float = 10.0) -> PostgresSink:
-    store = Store(Database(dsn, statement_timeout_s=timeout_s), flush_timeout_s=timeout_s)
+def sink_at(dsn: str, *, timeout_s: float = 10.0, attempting: Attempting = nullcontext) -> PostgresSink:
+    store = Store(Database(dsn, statement_timeout_s=timeout_s, attempting=attempting), flush_timeout_s=timeout_s)
     return PostgresSink(intake(), store, POLICY, HandClock())
 
 
@@ -265,6 +271,29 @@ async def test_a_database_that_went_away_and_came_back_has_every_row_once(
     await proxy.open()
     assert (await sink.flush({P0: 20}))[P0] == Flushed(20, ours=True)
     assert sorted(await stored_uids(database)) == sorted(uids(sent))
+    await sink.close()
+
+
+async def test_a_database_that_stays_away_is_left_alone_until_one_attempt_finds_it(
+    dsn: str, proxy: Proxy, database: "Connection"
+) -> None:
+    clock = HandClock()
+    postgres = Dependency("sink-postgres", "postgres", BreakerSettings(), clock, Metrics())
+    sink = sink_at(through(proxy, dsn), attempting=postgres.attempt)
+    await sink.positions([P0], TOPIC_IDS)
+    await sink.add(records(10))
+    await proxy.close()
+    for _ in range(3):
+        with pytest.raises(TransientError, match=r"Postgres at .* is away"):
+            await sink.flush({P0: 10})
+    assert "is away" in str(postgres.trouble)
+    await proxy.open()
+    with pytest.raises(ThrottledError, match="postgres is left alone") as waits:
+        await sink.flush({P0: 10})
+    assert await stored_uids(database) == [], "nobody has asked"
+    clock.now_s += waits.value.retry_after_s
+    assert (await sink.flush({P0: 10}))[P0] == Flushed(10, ours=True)
+    assert postgres.trouble is None
     await sink.close()
 
 

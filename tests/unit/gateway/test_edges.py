@@ -29,6 +29,10 @@ penstock_records_created{outcome="in",stage="dedup"} 1.7e+09
 # TYPE penstock_lag gauge
 penstock_lag{partition="0",stage="dedup",topic="events.raw"} 5.0
 penstock_lag{partition="1",stage="dedup",topic="events.raw"} 7.0
+# TYPE penstock_circuit gauge
+penstock_circuit{dependency="registry",stage="dedup"} 0.0
+penstock_circuit{dependency="postgres",stage="dedup"} 1.0
+penstock_circuit{dependency="object-store",stage="dedup"} 2.0
 penstock_commit_seconds_bucket{le="0.1",stage="dedup"} 3.0
 """
 
@@ -37,6 +41,7 @@ def test_figures_are_read_from_prometheus_text() -> None:
     figures = parse_figures(METRICS)
     assert figures.counts == {("dedup", "in"): 12.0, ("dedup", "duplicate"): 2.0}
     assert figures.lag == {"dedup": 12.0}
+    assert figures.away == {"postgres", "object-store"}
 
 
 def test_metrics_that_are_none_are_a_value_error() -> None:
