@@ -1,15 +1,18 @@
-"""Makes docs/reference.md out of the code and the schemas, and holds ARCHITECTURE.md's map against the tree.
+"""Makes docs/reference.md out of the code and the schemas, and the table of errors in docs/guarantees.md; holds
+ARCHITECTURE.md's map against the tree.
 
-scripts/reference.py           writes docs/reference.md
+scripts/reference.py           writes both pages
 scripts/reference.py --check   writes nothing; says what is stale or has no place, and then ends with 1
 """
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +23,18 @@ from penstock.metrics import METRICS
 from penstock.schema import files
 from penstock.schema.catalogue import load_catalogue
 from penstock.settings import Settings, StageSettings, variable
-from penstock.stream.verdicts import VERDICTS
+from penstock.stream.verdicts import ROWS, VERDICTS, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = Path("docs/reference.md")
+GUARANTEES = Path("docs/guarantees.md")
 MAP = Path("ARCHITECTURE.md")
 SETTINGS_MODULES = tuple(
     f"services.{service}.settings" for service in ("ingest", "dedup", "enrich", "sentiment", "sink", "gateway")
 )
 HOUSE = ("penstock", "services", "scripts", "loadtests")
 RECORDS = ("event", "enriched_event", "scored_event", "duplicate", "dead_letter", "cursor")
+_BEGIN, _END = "<!-- made by scripts/reference.py -->", "<!-- end -->"
 _HEAD = """# Reference
 
 Made by `scripts/reference.py` out of the code and the schemas; `scripts/check` fails when it is stale.
@@ -73,8 +78,48 @@ def fields() -> str:
 
 
 def errors() -> str:
-    rows = ((f"`{KafkaError(code).name()}`", one.category.value, one.consequence) for code, one in VERDICTS.items())
-    return table(("code", "category", "consequence"), rows)
+    named = sorted(((KafkaError(code).name(), one) for code, one in VERDICTS.items()), key=itemgetter(0))
+    rows = ((f"`{code}`", one.name, one.category.value, one.consequence) for code, one in named)
+    return table(("code", "error", "category", "consequence"), rows)
+
+
+def verdicts(proofs: Mapping[str, Sequence[str]]) -> str:
+    """The rows of penstock/stream/verdicts.py, each with the tests that claim it."""
+    rows = ((one.name, _told_by(one), one.category.value, one.consequence,
+             " ".join(f"`{test}`" for test in proofs.get(one.name, ())) or "none") for one in ROWS)  # fmt: skip
+    return table(("error", "told by", "category", "consequence", "fails without it"), rows)
+
+
+def _told_by(one: Verdict) -> str:
+    codes = ", ".join(f"`{KafkaError(code).name()}`" for code in one.codes)
+    return "; ".join(filter(None, (codes, one.told_by)))
+
+
+def proofs(tests: Path) -> dict[str, list[str]]:
+    """Verdict to the tests marked with it, as `tests/unit/stream/test_x.py::test_y`."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(tests.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for name in filter(None, map(_claimed, node.decorator_list)):
+                    found.setdefault(name, []).append(f"{file.relative_to(tests.parent)}::{node.name}")
+    return found
+
+
+def _claimed(decorator: ast.expr) -> str | None:
+    match decorator:
+        case ast.Call(func=ast.Attribute(attr="verdict"), args=[ast.Constant(value=str(name))]):
+            return name
+    return None
+
+
+def guarantees(text: str) -> str:
+    """docs/guarantees.md with its table of errors made anew."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise ValueError(f"{GUARANTEES} has lost the lines {_BEGIN} and {_END}")
+    return f"{before}{begin}\n{verdicts(proofs(ROOT / 'tests'))}\n{end}{after}"
 
 
 def reference() -> str:
@@ -101,6 +146,8 @@ def problems() -> list[str]:
     found = []
     if not (ROOT / REFERENCE).exists() or (ROOT / REFERENCE).read_text() != reference():
         found.append(f"{REFERENCE} is stale: run scripts/reference.py")
+    if (ROOT / GUARANTEES).exists() and (text := (ROOT / GUARANTEES).read_text()) != guarantees(text):
+        found.append(f"{GUARANTEES} is stale: run scripts/reference.py")
     return found + without_a_place((ROOT / MAP).read_text(), house())
 
 
@@ -188,6 +235,7 @@ def _days(retention_ms: int) -> str:
 def main(arguments: Sequence[str]) -> int:
     if "--check" not in arguments:
         (ROOT / REFERENCE).write_text(reference())
+        (ROOT / GUARANTEES).write_text(guarantees((ROOT / GUARANTEES).read_text()))
         return 0
     found = problems()
     for problem in found:

@@ -13,7 +13,7 @@ from penstock.errors import Category, SystemFaultError
 from penstock.stream import kafka_config
 from penstock.stream.port import Assigned, Event, Lost, Polled, Record, Revoked, TopicPartition
 from penstock.stream.transactions import explain
-from penstock.stream.verdicts import VERDICTS, verdict
+from penstock.stream.verdicts import UNFORESEEN, verdict
 
 _CALL_TIMEOUT_S = 5.0
 
@@ -152,11 +152,13 @@ class GroupReader:
         if error.code() == KafkaError._PARTITION_EOF and topic is not None:  # noqa: SLF001  the client's public codes
             ends[TopicPartition(topic, partition or 0)] = offset or 0
             return
-        found = VERDICTS.get(error.code()) or verdict(error)
-        if found.category is Category.TRANSIENT and not error.fatal():
-            return  # the client reconnects by itself
+        found = verdict(error)
+        if found.category is Category.TRANSIENT:
+            if not error.fatal():
+                return  # the client reconnects, or joins again, by itself
+            found = UNFORESEEN
         where = f"reading {topic}[{partition}]" if topic else f"reading as group {self._settings.group}"
-        raise explain(KafkaException(error), where)
+        raise found.error(f"{where}: {error.str()} ({error.name()})")
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
         # An explicit offset keeps the client from looking for a committed one: the loop seeks before it resumes.

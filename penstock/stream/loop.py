@@ -222,6 +222,7 @@ class Loop:
                 self._meter.lag(positions, self._ends)
             case Outcome.ABORTED:
                 await self._undo("the commit was refused")
+                await self._rest_if_in_vain()
             case _:
                 await self._start_over(f"the commit ended {outcome.value}")
 
@@ -285,6 +286,13 @@ class Loop:
         self._touched.difference_update(partitions)
         if self._state is not None:
             self._state.drop({tp.partition for tp in partitions})
+
+    async def _rest_if_in_vain(self) -> None:
+        """After a refused commit the same records come again: at once the first time, then with pauses that grow."""
+        self._failures += 1
+        if self._failures > 1:
+            await self._broker.pause(self._assignment.running)
+            self._resume_at_s = self._clock.monotonic_s() + self._settings.backoff_s(self._failures - 1)
 
     async def _wait_for(self, error: Exception) -> None:
         """Something outside is away: nothing stays open meanwhile, polling goes on, the partitions are paused."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import structlog
 
 from penstock.clock import Clock
-from penstock.errors import Category, PermanentError, classify
+from penstock.errors import Category, classify
 from penstock.stream.assignment import Assignment
 from penstock.stream.handler import State
 from penstock.stream.port import Broker, TopicPartition
 from penstock.stream.settings import LoopSettings
+from penstock.stream.verdicts import DIFFERS, NO_OFFSET, RECREATED, REPLACED
 
 log = structlog.get_logger(__name__)
 
@@ -103,10 +104,8 @@ class Restore:
         found = state.restored(tp.partition)
         topic_id = await self._broker.topic_id(tp.topic)
         if found is not None and found[0] != topic_id:
-            raise PermanentError(
-                f"{tp}: {changelog} was written for topic id {found[0]}, but {tp.topic} now has id {topic_id}: it was"
-                f" deleted and made again. Its state does not fit; delete {changelog.topic} too, then"
-                " `penstock topics apply`"
+            raise RECREATED.error(
+                f"{tp}: {changelog} was written for topic id {found[0]}, but {tp.topic} now has id {topic_id}"
             )
         self._same(tp.topic, topic_id)
         next_offset = 0 if found is None else found[1]
@@ -120,9 +119,9 @@ class Restore:
         if replay.deadline_s is None:  # from the first look on, however long all that came before took to read
             replay.deadline_s = now_s + self._settings.restore_deadline_s
         if now_s > replay.deadline_s:
-            raise PermanentError(
+            raise DIFFERS.error(
                 f"{tp}: the committed offset is {replay.committed}, but {changelog} ends with next input offset"
-                f" {next_offset}. Offsets or changelog were changed by hand; reset both or restore them together"
+                f" {next_offset}"
             )
         # The end of a transaction reaches its partitions one after the other: the changelog's turn may still come.
         replay.end = (await self._broker.end_offsets([changelog]))[changelog]
@@ -135,10 +134,9 @@ class Restore:
     def _same(self, topic: str, topic_id: str) -> None:
         known = self.topic_ids.setdefault(topic, topic_id)
         if known != topic_id:
-            raise PermanentError(
+            raise REPLACED.error(
                 f"{topic} was deleted and made again while stage {self._settings.stage} read it: its id was {known},"
-                f" now it is {topic_id}. What it had not read of the old one is gone; start it again, to read the new"
-                " one from its committed offset"
+                f" now it is {topic_id}"
             )
 
     async def _resume(self, offsets: dict[TopicPartition, int]) -> None:
@@ -149,11 +147,7 @@ class Restore:
 
     def _known(self, tp: TopicPartition, offset: int | None) -> int:
         if offset is None:
-            raise PermanentError(
-                f"{tp}: no committed offset for stage {self._settings.stage}. A first start is made explicit by"
-                " `penstock topics apply`, which commits offset 0 on the topics it creates; if the offset expired, set"
-                " it yourself with Kafka's kafka-consumer-groups --reset-offsets"
-            )
+            raise NO_OFFSET.error(f"{tp}: no committed offset for stage {self._settings.stage}")
         return offset
 
     def _later(self) -> None:

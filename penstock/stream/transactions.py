@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from penstock.errors import Category, PermanentError, SystemFaultError, TransientError
 from penstock.stream import kafka_config
 from penstock.stream.port import Membership, Outcome, Outgoing, Record, TopicPartition
-from penstock.stream.verdicts import VERDICTS, cause, outcome, verdict
+from penstock.stream.verdicts import cause, ending, verdict
 
 _CALL_TIMEOUT_S = 2.0
 """One blocking call; the loop repeats it until its Deadline."""
@@ -128,13 +128,11 @@ class Transactions:
         known = cause(error)
         if known is None:
             raise error
-        ended = outcome(known)
+        ended, found = ending(known)
         if ended is Outcome.ABORTED:
-            aborted = self.abort()
-            refused = VERDICTS.get(known.code())
-            if refused is not None and refused.category in (Category.SYSTEM, Category.PERMANENT):
+            ended = self.abort()
+            if found.category is not Category.TRANSIENT:
                 raise explain(error, "committing a transaction")
-            return aborted
         return ended
 
     def _live(self) -> Producer:
@@ -148,12 +146,4 @@ def explain(error: KafkaException, doing: str) -> TransientError | PermanentErro
     known = cause(error)
     if known is None:
         return PermanentError(f"{doing}: {error}")
-    found = verdict(known)
-    text = f"{doing}: {known.str()} ({known.name()}); {found.consequence}"
-    match found.category:
-        case Category.TRANSIENT | Category.THROTTLED:
-            return TransientError(text)
-        case Category.SYSTEM:
-            return SystemFaultError(text)
-        case _:
-            return PermanentError(text)
+    return verdict(known).error(f"{doing}: {known.str()} ({known.name()})")

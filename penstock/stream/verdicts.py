@@ -1,80 +1,202 @@
-"""What each error of the Kafka client leads to: the one place that decides.
+"""What each error that a loop can meet leads to: the one place that decides.
 
-librdkafka flags an error as retriable, fatal, or "the transaction must be aborted"; those flags come first. The table
-below names the codes that the flags say too little about; the one in docs/reference.md is made from it.
+librdkafka flags an error as retriable, fatal, or "the transaction must be aborted"; at a transaction's end those flags
+come first. Everywhere else, and where a flag says too little, the error's code decides. The tables in
+docs/guarantees.md and docs/reference.md are made from `ROWS`; every row has a test that claims it by
+`@pytest.mark.verdict("its name")`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 
-from penstock.errors import Category
+from penstock.errors import Category, PermanentError, SystemFaultError, TransientError
 from penstock.stream.port import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """One row of the table.
+
+    Args:
+        consequence: for the person who reads it, in the table or behind an error's text.
+        codes: the client's; the first underscore of its name says that the client itself, not a broker, found it.
+        told_by: what tells where it is not a code.
+    """
+
+    name: str
     category: Category
     consequence: str
+    codes: tuple[int, ...] = ()
+    told_by: str = ""
+
+    def error(self, text: str) -> TransientError | PermanentError | SystemFaultError:
+        """What to raise for it; `text` says what happened to what."""
+        full = f"{text}; {self.consequence}"
+        match self.category:
+            case Category.TRANSIENT | Category.THROTTLED:
+                return TransientError(full)
+            case Category.SYSTEM:
+                return SystemFaultError(full)
+            case _:
+                return PermanentError(full)
 
 
-_TRANSIENT = "wait with backoff and jitter, then go on"
-_STOP = "stop with an explanation"
+def _codes(names: str) -> tuple[int, ...]:
+    return tuple(int(getattr(KafkaError, name)) for name in names.split())
 
-_PASSING = (
-    KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE,  # noqa: SLF001
-    KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE, KafkaError._TIMED_OUT_QUEUE, KafkaError._RETRY,  # noqa: SLF001
-    KafkaError._MSG_TIMED_OUT, KafkaError._DESTROY_BROKER, KafkaError._ISR_INSUFF,  # noqa: SLF001
-    KafkaError.INVALID_MSG, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.REQUEST_TIMED_OUT, KafkaError.BROKER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE,
-    KafkaError.NETWORK_EXCEPTION, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR, KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-    KafkaError.NOT_CONTROLLER, KafkaError.CONCURRENT_TRANSACTIONS, KafkaError.KAFKA_STORAGE_ERROR,
-    KafkaError.FETCH_SESSION_ID_NOT_FOUND, KafkaError.INVALID_FETCH_SESSION_EPOCH, KafkaError.LISTENER_NOT_FOUND,
-    KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.OFFSET_NOT_AVAILABLE,
-    KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.THROTTLING_QUOTA_EXCEEDED,
+
+def _passing(name: str, codes: str, told_by: str = "") -> Verdict:
+    return Verdict(name, Category.TRANSIENT, "wait with backoff and jitter, then go on", _codes(codes), told_by)
+
+
+def _stop(name: str, codes: str, why: str, told_by: str = "", category: Category = Category.SYSTEM) -> Verdict:
+    return Verdict(name, category, f"stop: {why}", _codes(codes), told_by)
+
+
+# What passes by itself: all that the brokers call retriable (org.apache.kafka.common.protocol.Errors), and the client's
+# own of that kind. librdkafka flags them so only where it would repeat a request by itself, and an admin's or a
+# reader's request it does not.
+AWAY = _passing(
+    "broker or network away",
+    "_ALL_BROKERS_DOWN _TRANSPORT _TIMED_OUT _RESOLVE _WAIT_CACHE _TIMED_OUT_QUEUE _RETRY _MSG_TIMED_OUT"
+    " _DESTROY_BROKER REQUEST_TIMED_OUT BROKER_NOT_AVAILABLE NETWORK_EXCEPTION LISTENER_NOT_FOUND INVALID_MSG"
+    " FETCH_SESSION_ID_NOT_FOUND INVALID_FETCH_SESSION_EPOCH",
+)
+COORDINATOR = _passing(
+    "coordinator moved", "_WAIT_COORD NOT_COORDINATOR COORDINATOR_NOT_AVAILABLE COORDINATOR_LOAD_IN_PROGRESS"
+)
+LEADER = _passing(
+    "leader moved",
+    "LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION FENCED_LEADER_EPOCH UNKNOWN_LEADER_EPOCH OFFSET_NOT_AVAILABLE"
+    " REPLICA_NOT_AVAILABLE NOT_CONTROLLER",
+)
+REPLICAS = _passing("too few replicas", "NOT_ENOUGH_REPLICAS NOT_ENOUGH_REPLICAS_AFTER_APPEND _ISR_INSUFF")
+BUSY = _passing("busy", "CONCURRENT_TRANSACTIONS UNSTABLE_OFFSET_COMMIT THROTTLING_QUOTA_EXCEEDED")
+BROKER_DISK = _passing("out of disk at a broker", "KAFKA_STORAGE_ERROR")
+MEMBER = Verdict(
+    "unknown member",
+    Category.TRANSIENT,
+    "the group has gone on without us: abort, join again, and go on with the partitions it gives",
+    _codes("UNKNOWN_MEMBER_ID ILLEGAL_GENERATION FENCED_MEMBER_EPOCH STALE_MEMBER_EPOCH REBALANCE_IN_PROGRESS"),
+)
+RETRIABLE = _passing("retriable", "", "the client's flag, outside a commit")
+
+# How a transaction ends.
+_ANEW = "a new producer, which aborts what is open; state dropped and restored, on from the stable offset"
+UNKNOWN = Verdict(
+    "unknown commit",
+    Category.TRANSIENT,
+    "the same commit again until the Deadline, then a new producer; never an abort",
+    told_by="a retriable error or a time-out of a commit",
+)
+ABORTABLE = Verdict(
+    "abortable",
+    Category.TRANSIENT,
+    "abort, and the same records again from the last commit",
+    _codes("TRANSACTION_ABORTABLE"),
+    "the client's flag",
+)
+FENCED = Verdict(
+    "fenced", Category.TRANSIENT, _ANEW, _codes("_FENCED PRODUCER_FENCED INVALID_PRODUCER_EPOCH"), "a successor"
+)
+FATAL = Verdict("fatal", Category.TRANSIENT, _ANEW, told_by="the client's flag, or any other error of a commit")
+
+# What a person has to mend. Met inside a transaction, it is aborted first.
+TOO_LARGE = _stop(
+    "too large",
+    "MSG_SIZE_TOO_LARGE RECORD_LIST_TOO_LARGE INVALID_MSG_SIZE",
+    "a record passed the stage's own size check",
+    category=Category.PERMANENT,
+)
+REFUSED = _stop(
+    "record refused",
+    "INVALID_RECORD POLICY_VIOLATION TOPIC_EXCEPTION UNSUPPORTED_FOR_MESSAGE_FORMAT",
+    "the topic's configuration does not take what this stage writes",
+)
+TIMESTAMP = _stop("invalid timestamp", "INVALID_TIMESTAMP", "this machine's clock is ahead of the broker's")
+DELETED = _stop(
+    "topic deleted", "UNKNOWN_TOPIC_OR_PART _UNKNOWN_TOPIC _UNKNOWN_PARTITION", "run `penstock topics apply`"
+)
+RECREATED = _stop(
+    "topic made again",
+    "UNKNOWN_TOPIC_ID INCONSISTENT_TOPIC_ID",
+    "it was deleted and made again. Its state does not fit; delete its changelog too, then `penstock topics apply`",
+    "the topic id in the changelog",
+    Category.PERMANENT,
+)
+REPLACED = _stop(
+    "topic made again meanwhile",
+    "",
+    "what it had not read of the old one is gone; start it again, to read the new one from its committed offset",
+    "the topic's id, whenever one of its partitions is started",
+    Category.PERMANENT,
+)
+NO_OFFSET = _stop(
+    "no committed offset",
+    "",
+    "a first start is made explicit by `penstock topics apply`, which commits offset 0 on the topics it creates; if the"
+    " offset expired, set it yourself with Kafka's kafka-consumer-groups --reset-offsets",
+    "the group has none for a partition",
+    Category.PERMANENT,
+)
+DIFFERS = _stop(
+    "state and offset differ",
+    "",
+    "offsets or changelog were changed by hand; reset both or restore them together",
+    "the next input offset in the changelog",
+    Category.PERMANENT,
+)
+OFFSET_GONE = _stop(
+    "offset gone", "_AUTO_OFFSET_RESET OFFSET_OUT_OF_RANGE", "the offset to read from is gone or was never set"
+)
+NOT_POLLED = _stop("thrown out of the group", "_MAX_POLL_EXCEEDED", "the loop did not poll within max.poll.interval")
+AUTHORIZATION = _stop(
+    "authorization",
+    "TOPIC_AUTHORIZATION_FAILED GROUP_AUTHORIZATION_FAILED TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
+    " CLUSTER_AUTHORIZATION_FAILED _AUTHENTICATION SASL_AUTHENTICATION_FAILED _SSL",
+    "the broker does not let us; give this user the rights that the text names",
+)
+OWN_DISK = _stop(
+    "out of disk here", "_FS _CRIT_SYS_RESOURCE", "this machine lacks disk, memory or file handles", "an OSError"
+)
+TOO_OLD = _stop(
+    "broker too old", "UNSUPPORTED_VERSION _UNSUPPORTED_FEATURE UNSUPPORTED_ASSIGNOR", "it is older than Kafka 4.0"
+)
+UNFORESEEN = _stop("unforeseen", "", "nobody foresaw this error, and stopping beats guessing", "any other error",
+                   Category.PERMANENT)  # fmt: skip
+
+ROWS = (
+    AWAY, COORDINATOR, LEADER, REPLICAS, BUSY, BROKER_DISK, MEMBER, RETRIABLE,
+    UNKNOWN, ABORTABLE, FENCED, FATAL,
+    TOO_LARGE, REFUSED, TIMESTAMP, DELETED, RECREATED, REPLACED, NO_OFFSET, DIFFERS, OFFSET_GONE, NOT_POLLED,
+    AUTHORIZATION, OWN_DISK, TOO_OLD, UNFORESEEN,
 )  # fmt: skip
-"""The brokers' retriable errors (org.apache.kafka.common.protocol.Errors), and the client's own of that kind.
-librdkafka flags them so only where it would repeat a request by itself, and an admin's or a reader's it does not."""
 
-VERDICTS: dict[int, Verdict] = {
-    **dict.fromkeys(_PASSING, Verdict(Category.TRANSIENT, _TRANSIENT)),
-    KafkaError._MAX_POLL_EXCEEDED: Verdict(Category.SYSTEM, "stop: the loop did not poll within max.poll.interval"),  # noqa: SLF001
-    KafkaError._AUTO_OFFSET_RESET: Verdict(Category.SYSTEM, "stop: the offset to read from is gone or was never set"),  # noqa: SLF001
-    KafkaError.OFFSET_OUT_OF_RANGE: Verdict(Category.SYSTEM, "stop: the offset to read from is gone"),
-    KafkaError.UNKNOWN_TOPIC_OR_PART: Verdict(Category.SYSTEM, "stop: run `penstock topics apply`"),
-    KafkaError._UNKNOWN_TOPIC: Verdict(Category.SYSTEM, "stop: run `penstock topics apply`"),  # noqa: SLF001
-    KafkaError.UNKNOWN_TOPIC_ID: Verdict(Category.SYSTEM, "stop: the topic was deleted or made again"),
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: Verdict(Category.SYSTEM, _STOP),
-    KafkaError.GROUP_AUTHORIZATION_FAILED: Verdict(Category.SYSTEM, _STOP),
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Verdict(Category.SYSTEM, _STOP),
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: Verdict(Category.SYSTEM, _STOP),
-    KafkaError._AUTHENTICATION: Verdict(Category.SYSTEM, _STOP),  # noqa: SLF001
-    KafkaError.INVALID_TIMESTAMP: Verdict(Category.SYSTEM, "stop: this machine's clock is ahead of the broker's"),
-    KafkaError.MSG_SIZE_TOO_LARGE: Verdict(Category.PERMANENT, "stop: a record passed the stage's own size check"),
-    KafkaError.RECORD_LIST_TOO_LARGE: Verdict(Category.PERMANENT, "stop: a record passed the stage's own size check"),
-    KafkaError.UNSUPPORTED_VERSION: Verdict(Category.SYSTEM, "stop: the broker is older than Kafka 4.0"),
-}
+VERDICTS: Mapping[int, Verdict] = {code: row for row in ROWS for code in row.codes}
 
 
 def verdict(error: KafkaError) -> Verdict:
-    """The consequence of an error outside a transaction's end; an unknown one that is not retriable stops the stage."""
+    """The consequence of an error outside a transaction's end."""
     if (known := VERDICTS.get(error.code())) is not None:
         return known
-    if error.retriable():
-        return Verdict(Category.TRANSIENT, _TRANSIENT)
-    return Verdict(Category.PERMANENT, _STOP)
+    return RETRIABLE if error.retriable() else UNFORESEEN
 
 
-def outcome(error: KafkaError) -> Outcome:
-    """How a transaction ended whose commit failed with this error."""
+def ending(error: KafkaError) -> tuple[Outcome, Verdict]:
+    """How a transaction ended whose commit failed with this error, and what it leads to.
+
+    A verdict that is not transient stops the stage, once the transaction is aborted.
+    """
     if error.fatal():
-        return Outcome.FENCED
+        return Outcome.FENCED, FENCED if error.code() in FENCED.codes else FATAL
+    known = verdict(error)
     if error.txn_requires_abort():
-        return Outcome.ABORTED
-    if error.retriable() or error.code() == KafkaError._TIMED_OUT:  # noqa: SLF001
-        return Outcome.UNKNOWN
-    return Outcome.FENCED
+        return Outcome.ABORTED, ABORTABLE if known in (UNFORESEEN, RETRIABLE) else known
+    if error.retriable() or error.code() == KafkaError._TIMED_OUT:  # noqa: SLF001  the client's public codes
+        return Outcome.UNKNOWN, UNKNOWN
+    return Outcome.FENCED, FATAL
 
 
 def cause(error: BaseException) -> KafkaError | None:

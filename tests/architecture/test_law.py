@@ -1,12 +1,13 @@
 """The house keeps the rules of scripts/law.py, and a breach of each is seen."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.architecture.scripts import load
 
 ROOT = Path(__file__).resolve().parents[2]
 NOQA = "# no" + "qa"
@@ -17,12 +18,7 @@ FOLDER = "/wor" + "k/"
 
 @pytest.fixture(scope="module")
 def law() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("law", ROOT / "scripts" / "law.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("law")
 
 
 def test_the_house_keeps_the_law() -> None:

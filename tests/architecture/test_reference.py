@@ -1,10 +1,11 @@
 """The generated pages are fresh, every file has its place in the map, and a breach of either is seen."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.architecture.scripts import load
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = """
@@ -17,12 +18,7 @@ MAP = """
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("reference")
 
 
 def test_the_pages_are_fresh_and_every_file_has_its_place(reference: ModuleType) -> None:
@@ -37,6 +33,15 @@ def test_a_stale_page_is_seen(reference: ModuleType, tmp_path: Path, monkeypatch
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     monkeypatch.setattr(reference, "house", lambda: house)
     assert reference.problems() == ["docs/reference.md is stale: run scripts/reference.py"]
+
+
+def test_a_stale_table_of_errors_is_seen(reference: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / reference.GUARANTEES).read_text()
+    assert reference.guarantees(text) == text
+    monkeypatch.setattr(reference, "ROWS", reference.ROWS[1:])
+    assert reference.problems() == ["docs/guarantees.md is stale: run scripts/reference.py"]
+    with pytest.raises(ValueError, match="has lost the lines"):
+        reference.guarantees(text.replace("<!-- end -->", ""))
 
 
 @pytest.mark.parametrize("path", ["penstock/utils.py", "penstock/stream/deep/loop.py", "services/sink/rows.py"])

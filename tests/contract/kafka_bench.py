@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # re-exported, untyped
 
@@ -50,6 +50,19 @@ class KafkaBench:
             settings["message.timestamp.type"] = "LogAppendTime"
         made = self._admin.create_topics([NewTopic(name, partitions, 1, config=settings)])
         await asyncio.to_thread(made[name].result, _TIMEOUT_S)
+        async with asyncio.timeout(_TIMEOUT_S):
+            # The controller knows it, the brokers soon will.
+            while not await asyncio.to_thread(self._knows, name):  # noqa: ASYNC110  the broker has no event to wait for
+                await asyncio.sleep(0.05)
+
+    def _knows(self, topic: str) -> bool:
+        described = self._admin.describe_topics(TopicCollection([topic]))[topic]
+        try:
+            return not described.result(_TIMEOUT_S).is_internal
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            return False
 
     def broker(
         self,

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Collection, Sequence
 
+import pytest
+
 from penstock.errors import SystemFaultError
 from penstock.stream.port import Assigned, Broker, Lost, Outcome, Polled, Record, Revoked, TopicPartition
 from tests.contract.bench import Bench
@@ -148,6 +150,7 @@ async def test_a_member_that_closes_gives_its_partitions_up(bench: Bench) -> Non
     assert len((await next_event(second, Assigned)).partitions) == 1
 
 
+@pytest.mark.verdict("thrown out of the group")
 async def test_a_member_that_does_not_poll_is_thrown_out_and_told_so(bench: Bench) -> None:
     topic, both = await two_partitions(bench)
     group = bench.name("g")
@@ -174,6 +177,7 @@ async def test_an_unacked_revocation_keeps_the_partition_until_the_poll_interval
     await is_told_of_its_loss(first, both - revoked.partitions)
 
 
+@pytest.mark.verdict("unknown member")
 async def test_a_stale_membership_cannot_commit(bench: Bench) -> None:
     topic, both = await two_partitions(bench)
     group = bench.name("g")

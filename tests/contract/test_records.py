@@ -152,6 +152,7 @@ async def test_deleting_past_the_end_is_refused(bench: Bench) -> None:
         await broker.delete_records({TopicPartition(topic, 0): 5})
 
 
+@pytest.mark.verdict("offset gone")
 async def test_reading_from_an_offset_that_is_gone_is_an_error(bench: Bench) -> None:
     topic = await bench.topic()
     tp = TopicPartition(topic, 0)
@@ -166,6 +167,7 @@ async def test_reading_from_an_offset_that_is_gone_is_an_error(bench: Bench) -> 
         await silence(broker, polls=50)
 
 
+@pytest.mark.verdict("topic made again")
 async def test_a_topic_made_again_has_another_id(bench: Bench) -> None:
     topic = await bench.topic()
     broker = bench.broker(bench.name("w"))
@@ -176,6 +178,7 @@ async def test_a_topic_made_again_has_another_id(bench: Bench) -> None:
     assert await broker.topic_id(topic) != first
 
 
+@pytest.mark.verdict("topic deleted")
 async def test_a_topic_that_does_not_exist_has_no_id(bench: Bench) -> None:
     broker = bench.broker(bench.name("w"))
     await broker.start()

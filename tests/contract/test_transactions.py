@@ -105,6 +105,7 @@ async def test_positions_count_what_was_aborted(bench: Bench) -> None:
     assert await broker.positions([tp]) == {tp: 4}
 
 
+@pytest.mark.verdict("fenced")
 async def test_a_second_producer_of_the_same_id_fences_the_first(bench: Bench) -> None:
     topic = await bench.topic()
     tp = TopicPartition(topic, 0)
@@ -121,6 +122,8 @@ async def test_a_second_producer_of_the_same_id_fences_the_first(bench: Bench) -
     await comes_to_read(second, tp, b"heir")
 
 
+@pytest.mark.verdict("fenced")
+@pytest.mark.verdict("fatal")
 async def test_a_fenced_producer_goes_on_once_renewed(bench: Bench) -> None:
     topic = await bench.topic()
     tp = TopicPartition(topic, 0)
@@ -165,6 +168,7 @@ async def test_a_transaction_left_open_is_aborted_by_its_time_out(bench: Bench) 
     await comes_to_read(writer, tp, b"in time")
 
 
+@pytest.mark.verdict("too large")
 async def test_a_too_large_record_fails_its_whole_transaction(bench: Bench) -> None:
     topic, tight = await bench.topic(), await bench.topic(max_message_bytes=2000)
     writer = bench.broker(bench.name("w"))
@@ -177,6 +181,7 @@ async def test_a_too_large_record_fails_its_whole_transaction(bench: Bench) -> N
     await comes_to_read(writer, TopicPartition(topic, 0), b"next")
 
 
+@pytest.mark.verdict("invalid timestamp")
 async def test_a_timestamp_ahead_of_the_broker_fails_its_whole_transaction(bench: Bench) -> None:
     topic = await bench.topic(timestamp_after_max_ms=150_000)
     writer = bench.broker(bench.name("w"))
@@ -233,6 +238,7 @@ async def test_an_aborted_transaction_leaves_the_offsets(bench: Bench) -> None:
     assert await committed(broker, tp) == 7
 
 
+@pytest.mark.verdict("no committed offset")
 async def test_an_offset_never_committed_is_none(bench: Bench) -> None:
     topic = await bench.topic()
     broker = bench.broker(bench.name("g"), topic)

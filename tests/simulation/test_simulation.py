@@ -35,6 +35,8 @@ def runs_of(scenario: str) -> subprocess.CompletedProcess[str]:
     return simulation("--scenario", scenario, "--runs", str(RUNS[scenario]))
 
 
+@pytest.mark.verdict("topic made again")
+@pytest.mark.verdict("no committed offset")
 @pytest.mark.parametrize("scenario", RUNS)
 def test_every_promise_is_kept_under_faults(scenario: str) -> None:
     done = runs_of(scenario)

@@ -37,6 +37,7 @@ from penstock.errors import (
         (KeyError("x"), Category.PERMANENT),
     ],
 )
+@pytest.mark.verdict("out of disk here")
 def test_an_error_is_classified(error: BaseException, category: Category) -> None:
     assert classify(error) is category
 

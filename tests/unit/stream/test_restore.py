@@ -28,11 +28,11 @@ class Clock:
 class SlowLog:
     """A broker whose changelog takes 100 s to read, and whose last record comes 0.2 s after the committed offset."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, committed: int | None) -> None:
+        self._clock, self._committed = clock, committed
 
-    async def stable_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return dict.fromkeys(partitions, 7)
+    async def stable_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int | None]:
+        return dict.fromkeys(partitions, self._committed)
 
     async def begin_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         return dict.fromkeys(partitions, 0)
@@ -57,20 +57,22 @@ class Late:
 
     changelog = "log"
 
-    def __init__(self, clock: Clock, at_s: float) -> None:
-        self._clock, self._at_s = clock, at_s
+    def __init__(self, clock: Clock, at_s: float, topic_id: str) -> None:
+        self._clock, self._at_s, self._topic_id = clock, at_s, topic_id
 
     def restored(self, _: int) -> tuple[str, int]:
-        return "id", 7 if self._clock.now_s >= self._at_s else 5
+        return self._topic_id, 7 if self._clock.now_s >= self._at_s else 5
 
     def begin(self, partition: int, topic_id: str) -> None:
         assert (partition, topic_id) == (0, "id")
 
 
-def restoring(clock: Clock, at_s: float) -> tuple[Restore, Assignment]:
+def restoring(
+    clock: Clock, at_s: float, *, committed: int | None = 7, topic_id: str = "id"
+) -> tuple[Restore, Assignment]:
     assignment = Assignment()
     assignment.assign([TP], 1)
-    broker, state = cast("Broker", SlowLog(clock)), cast("State", Late(clock, at_s))
+    broker, state = cast("Broker", SlowLog(clock, committed)), cast("State", Late(clock, at_s, topic_id))
     return Restore(broker, assignment, LoopSettings("s", restore_deadline_s=30.0), clock, state), assignment
 
 
@@ -83,6 +85,7 @@ async def test_a_long_restore_does_not_use_up_the_time_in_which_the_two_may_diff
     assert not assignment.starting
 
 
+@pytest.mark.verdict("state and offset differ")
 async def test_a_changelog_that_goes_on_to_differ_is_an_error() -> None:
     clock = Clock()
     restore, assignment = restoring(clock, at_s=1000.0)
@@ -92,4 +95,20 @@ async def test_a_changelog_that_goes_on_to_differ_is_an_error() -> None:
     assert assignment.starting
     clock.now_s = 131.0
     with pytest.raises(PermanentError, match="committed offset is 7"):
+        await restore.step()
+
+
+@pytest.mark.verdict("topic made again")
+async def test_a_changelog_of_a_topic_that_was_deleted_and_made_again_is_an_error() -> None:
+    clock = Clock()
+    restore, _ = restoring(clock, at_s=0.0, topic_id="of the topic before")
+    with pytest.raises(PermanentError, match="written for topic id of the topic before, but in now has id id"):
+        await restore.step()
+
+
+@pytest.mark.verdict("no committed offset")
+async def test_a_partition_without_a_committed_offset_is_an_error_that_says_how_to_begin() -> None:
+    clock = Clock()
+    restore, _ = restoring(clock, at_s=0.0, committed=None)
+    with pytest.raises(PermanentError, match=r"no committed offset for stage s; stop: .* `penstock topics apply`"):
         await restore.step()

@@ -100,6 +100,7 @@ class World:
 
 
 @pytest.mark.parametrize("start", [None, 0])
+@pytest.mark.verdict("topic made again meanwhile")
 def test_a_stage_stops_and_says_that_it_is_another_topic(start: int | None) -> None:
     world = World()
     loop = Loop(world.broker, Copy(), world.letters, world.settings, world.cluster.clock, world.meter)
