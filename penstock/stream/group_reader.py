@@ -161,9 +161,12 @@ class GroupReader:
         raise found.error(f"{where}: {error.str()} ({error.name()})")
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
+        # Paused first: a fetch that got in between might find offset 0 gone, and that would end the fetching for good.
+        # The client pauses only partitions that it knows; asked for a position it gets to know them.
+        consumer.position(list(partitions))
+        consumer.pause(list(partitions))
         # An explicit offset keeps the client from looking for a committed one: the loop seeks before it resumes.
         consumer.incremental_assign([KafkaPartition(p.topic, p.partition, 0) for p in partitions])
-        consumer.pause(list(partitions))
         self._generation += 1
         self._assigned_now |= _set(partitions)
         self._emit(Assigned(_set(partitions), self._generation))

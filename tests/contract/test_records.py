@@ -167,6 +167,22 @@ async def test_reading_from_an_offset_that_is_gone_is_an_error(bench: Bench) -> 
         await silence(broker, polls=50)
 
 
+async def test_partitions_whose_first_records_are_gone_are_assigned_in_silence(bench: Bench) -> None:
+    count = 8
+    topic = await bench.topic(partitions=count)
+    tps = [TopicPartition(topic, number) for number in range(count)]
+    broker = bench.broker(bench.name("g"), topic)
+    await broker.start()
+    for tp in tps:
+        await bench.send(lines(bench, topic, b"0", b"1", b"2", partition=tp.partition))
+    await broker.delete_records(dict.fromkeys(tps, 2))
+    await next_event(broker, Assigned)
+    await silence(broker)
+    await broker.seek(dict.fromkeys(tps, 2))
+    await broker.resume(tps)
+    assert values(await take(broker, count)) == [b"2"] * count
+
+
 @pytest.mark.verdict("topic made again")
 async def test_a_topic_made_again_has_another_id(bench: Bench) -> None:
     topic = await bench.topic()

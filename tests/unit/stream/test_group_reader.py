@@ -38,6 +38,7 @@ class Script:
         self._before, self._callback, self._after = list(before), callback, list(after)
         self.at: dict[TopicPartition, int] = {HELD: -1001, KEPT: -1001}
         self.sought: list[tuple[TopicPartition, int]] = []
+        self.calls: list[str] = []
 
     def consume(self, count: int, timeout_s: float) -> list[Any]:
         for message in self._before:
@@ -51,12 +52,19 @@ class Script:
         return None
 
     def position(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
+        self.calls.append("position")
         return [KafkaPartition(p.topic, p.partition, self.at[TopicPartition(p.topic, p.partition)]) for p in partitions]
 
     def seek(self, partition: KafkaPartition) -> None:
         where = TopicPartition(partition.topic, partition.partition)
         self.at[where] = -1001
         self.sought.append((where, partition.offset))
+
+    def incremental_assign(self, partitions: list[KafkaPartition]) -> None:
+        self.calls.append("incremental_assign")
+
+    def pause(self, partitions: list[KafkaPartition]) -> None:
+        self.calls.append("pause")
 
     def incremental_unassign(self, partitions: list[KafkaPartition]) -> None:
         pass
@@ -108,6 +116,12 @@ def test_without_a_seek_the_fetch_is_handed_over_whole_with_where_it_ends() -> N
     assert [record.offset() for record in bench.polled().records] == [10, 11, 12, 13, 14]
     assert bench.polled().positions == {KEPT: 15}
     assert bench.client.sought == []
+
+
+def test_a_new_partition_is_known_and_paused_before_it_is_assigned() -> None:
+    bench = Bench([], [], lambda _: None)
+    bench.reader._assigned(bench.client, [KafkaPartition(*KEPT)])  # type: ignore[arg-type]
+    assert bench.client.calls == ["position", "pause", "incremental_assign"]
 
 
 @pytest.fixture
