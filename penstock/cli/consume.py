@@ -34,11 +34,13 @@ _BINARY_HEADERS = frozenset({"uid"})
     show_default=True,
     help="start: the oldest there are, up to what is there now. end: what comes from now on; waits for it.",
 )
+@click.option("--json", "as_json", is_flag=True, help="For programs; it is lines of JSON anyway.")
 @click.pass_context
-def consume(ctx: click.Context, topic: str, count: int, origin: str) -> None:
+def consume(ctx: click.Context, topic: str, count: int, origin: str, *, as_json: bool) -> None:
     """Show records of TOPIC, decoded by the schema that each was written with. What a terminal could obey is escaped;
     what cannot be decoded is shown as hex, with the reason.
     """
+    del as_json  # there is no other form
     endpoints = resolve(ctx)
 
     async def run() -> None:
@@ -59,6 +61,10 @@ def consume(ctx: click.Context, topic: str, count: int, origin: str) -> None:
 
     try:
         asyncio.run(run())
+    except KeyboardInterrupt:
+        if origin == "start":
+            raise
+        # Who waits for what comes has no other way to end it.
     except BrokenPipeError:
         # Whoever read this has seen enough; Python would complain once more when it closes the output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

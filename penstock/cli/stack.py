@@ -5,6 +5,8 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -134,7 +136,14 @@ def logs(ctx: click.Context, *, follow: bool, lines: int, part: str | None) -> N
         text = path.read_text(errors="replace") if path.exists() else ""
         positions[name] = path.stat().st_size if path.exists() else 0
         _print_lines(name, text.splitlines()[-lines:] if lines else [], prefixed=len(shown) > 1)
-    while follow:
+    if follow:
+        with suppress(KeyboardInterrupt):
+            _follow(paths, positions)
+
+
+def _follow(paths: Mapping[str, Path], positions: dict[str, int]) -> None:
+    """What is written after `positions`, until Ctrl-C."""
+    while True:
         time.sleep(0.2)
         for name, path in paths.items():
             size = path.stat().st_size if path.exists() else 0
@@ -146,7 +155,7 @@ def logs(ctx: click.Context, *, follow: bool, lines: int, part: str | None) -> N
                     fresh, cut, _rest = file.read().rpartition(b"\n")
                 positions[name] += len(fresh) + len(cut)
                 if cut:
-                    _print_lines(name, fresh.decode(errors="replace").splitlines(), prefixed=len(shown) > 1)
+                    _print_lines(name, fresh.decode(errors="replace").splitlines(), prefixed=len(paths) > 1)
 
 
 def _print_lines(part: str, lines: list[str], *, prefixed: bool) -> None:

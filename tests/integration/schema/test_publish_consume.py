@@ -1,6 +1,8 @@
 """`penstock publish` and `consume`, `topics` and `schemas` as a person runs them, on a real stack."""
 
 import json
+import select
+import signal
 import subprocess
 import sys
 import uuid
@@ -66,6 +68,21 @@ def test_only_committed_records_are_shown_and_what_is_not_avro_too(stack: Runnin
     assert record["not_decoded"].startswith("bad-magic")
     assert record["key"] == "0001"
     assert record["headers"] == [["uid", "616263"], ["source", "mine"]]
+
+
+def test_waiting_for_what_comes_goes_on_until_ctrl_c_and_ends_well(stack: RunningStack, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    words = [sys.executable, "-m", "penstock.cli", "--data", str(stack.data), "consume", topic, "-o", "end", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while not select.select([process.stdout], [], [], 0.2)[0]:  # it does not say when it has found the end
+            producer.produce(topic, b"late")
+            producer.flush(20)
+        assert json.loads(process.stdout.readline())["value"] == b"late".hex()
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
 
 
 def test_no_more_records_than_asked_for_are_shown(stack: RunningStack, topic: str) -> None:
