@@ -44,7 +44,7 @@ def vacuum(ctx: click.Context, *, dry_run: bool, as_json: bool) -> None:
 
 
 async def _vacuum(url: str, *, dry_run: bool) -> Survey:
-    store = open_store(url)
+    store = open_store(url, make=False)
     found = await survey(store, SystemClock().now_ms())
     if not dry_run:
         await remove(store, found.orphans)

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from obstore.exceptions import (
     AlreadyExistsError,
@@ -24,15 +27,19 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT = timedelta(seconds=30)
 
 
-def open_store(url: str, config: "S3Config | None" = None) -> ObjectStore:
-    """The store at `url`: `file:///folder`, `s3://bucket/prefix`, `gs://...`, `az://...`; a folder is made if absent.
+def open_store(url: str, config: "S3Config | None" = None, *, make: bool = True) -> ObjectStore:
+    """The store at `url`: `file:///folder`, `s3://bucket/prefix`, `gs://...`, `az://...`.
+
+    A folder is made if absent, or with `make` False missed.
 
     Credentials and endpoints come from the environment as everywhere (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
     AWS_REGION, AWS_ALLOW_HTTP, ...); `config` overrides them. Nothing is contacted yet.
 
     Raises:
-        SystemFaultError: the URL names no store.
+        SystemFaultError: the URL names no store, or a folder that is missed.
     """
+    if not make and url.startswith("file:") and not (folder := Path(url2pathname(urlsplit(url).path))).is_dir():
+        raise SystemFaultError(f"there is no folder {folder}: nothing was ever stored there")
     try:
         if url.startswith("file:"):
             return from_url(url, mkdir=True)

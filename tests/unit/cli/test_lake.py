@@ -83,3 +83,12 @@ def test_an_address_of_no_store_is_explained(tmp_path: Path) -> None:
     )
     assert done.exit_code == 3
     assert "PENSTOCK_OBJECT_STORE_URL=ftp://somewhere names no object store" in done.stderr
+
+
+def test_a_folder_that_is_not_there_is_missed_and_not_made(tmp_path: Path) -> None:
+    done = vacuum(tmp_path / "lake")
+    assert (done.exit_code, done.output) == (
+        3,
+        f"Error: there is no folder {tmp_path / 'lake'}: nothing was ever stored there\n",
+    )
+    assert list(tmp_path.iterdir()) == []
