@@ -29,9 +29,9 @@ class Api:
     async def events(self, request: web.Request) -> web.Response:
         given = {name: request.query.getall(name) for name in request.query}
         search = parse_search(given, self._clock.now_ms())
-        rows = await self._store.search(search)
-        full = len(rows) == search.limit
-        return _json({"events": [event_of(row) for row in rows], "next": page_after(rows[-1]) if full else None})
+        found = await self._store.search(search)
+        after = page_after(found.rows[-1]) if found.more else None
+        return _json({"events": [event_of(row) for row in found.rows], "next": after})
 
     async def stats(self, request: web.Request) -> web.Response:
         """Answers from the last look, which is at most a second old."""

@@ -18,11 +18,12 @@ from services.gateway.bind import bind
 from services.gateway.endpoints import read_endpoints
 from services.gateway.gauges import Gauges
 from services.gateway.hub import QueueLimit
+from services.gateway.object_store import ObjectStoreProbe
 from services.gateway.reader import STAGE, Reader, Scope
 from services.gateway.server import Admission, application
 from services.gateway.settings import DEFAULT_PORT, GatewaySettings, instance_of
 from services.gateway.store import open_store
-from services.gateway.watch import Watch
+from services.gateway.watch import Probe, Watch
 from services.gateway.websocket import Sockets
 
 _INTAKE = "events.raw"
@@ -89,14 +90,17 @@ async def build(settings: GatewaySettings, host: Host) -> Gateway:
 
     run = None if settings.data is None else settings.data / "run"
     listed = [instance_of(entry) for entry in sorted(settings.services)]
+    parts: dict[str, Probe] = {
+        "kafka": reader.probe,
+        "registry": functools.partial(_answers, settings.schema_registry_url),
+        "postgres": store.ping,
+    }
+    if settings.object_store_url is not None and "s3" in settings.sinks:
+        parts["object-store"] = ObjectStoreProbe(settings.object_store_url, host.clock)
     watch = Watch(
         endpoints=functools.partial(read_endpoints, run, listed),
         expected=settings.expected,
-        parts={
-            "kafka": reader.probe,
-            "registry": functools.partial(_answers, settings.schema_registry_url),
-            "postgres": store.ping,
-        },
+        parts=parts,
         written=lambda: reader.written,
         clock=host.clock,
     )

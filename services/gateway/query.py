@@ -18,6 +18,8 @@ from services.gateway.messages import rfc3339
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""Of texts in a page: an event that would go beyond it is the first of the next one."""
 DEFAULT_DAYS = 7
 MAX_DAYS = 400
 _MAX_BEFORE_CHARS = 200
@@ -126,6 +128,11 @@ def sql(search: Search) -> tuple[str, list[object]]:
         f"ORDER BY ingested_at DESC, uid DESC LIMIT {argument(search.limit)}"
     )
     return text, arguments
+
+
+def size_bytes(row: Mapping[str, object]) -> int:
+    """Of what is long in a row: its texts, and its JSON, which comes as text."""
+    return sum(len(value.encode()) for value in row.values() if isinstance(value, str))
 
 
 def event_of(row: Mapping[str, object]) -> dict[str, object]:

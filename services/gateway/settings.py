@@ -39,6 +39,9 @@ class GatewaySettings(Settings, env_prefix="PENSTOCK_GATEWAY_"):
         description="where to ask for health, as name=url or name.slot=url, where PENSTOCK_DATA has no endpoints files",
     )
     postgres_dsn: str = shared("POSTGRES_DSN", description="the sink's database, which /api/events reads")
+    object_store_url: str | None = shared(
+        "OBJECT_STORE_URL", None, description="the sink's object store, which /api/health looks at; none: it does not"
+    )
     sinks: Names = shared("SINKS", frozenset(SINKS), description=f"sinks in use, of {', '.join(SINKS)}")
 
     @field_validator("allowed_hosts", "allowed_origins", "services", "sinks", mode="before")

@@ -33,6 +33,7 @@ class GatewayProcess:
             "PENSTOCK_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
             "PENSTOCK_SCHEMA_REGISTRY_URL": stack.schema_registry_url,
             "PENSTOCK_POSTGRES_DSN": stack.postgres_dsn,
+            "PENSTOCK_OBJECT_STORE_URL": stack.object_store_url,
             "PENSTOCK_DATA": str(data),
             "PENSTOCK_GATEWAY_PORT": str(self.port),
             "PENSTOCK_GATEWAY_TOPIC": topic,
@@ -76,22 +77,30 @@ class GatewayProcess:
                 return False  # left over from the one before: its port may be somebody else's by now
             host, port = str(self.endpoints["http"]).removeprefix("http://").split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
         except (OSError, ValueError):
             return False
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
         return answer.startswith(b"HTTP/1.1 200")
 
 
 @asynccontextmanager
 async def gateway(
-    stack: RunningStack, data: Path, topic: str, *, postgres_dsn: str = "", **settings: str
+    stack: RunningStack,
+    data: Path,
+    topic: str,
+    *,
+    postgres_dsn: str = "",
+    object_store_url: str = "",
+    **settings: str,
 ) -> AsyncIterator[GatewayProcess]:
     """A running gateway; `settings` are PENSTOCK_GATEWAY_* without the prefix, in lower case."""
     environment = {f"PENSTOCK_GATEWAY_{name.upper()}": value for name, value in settings.items()}
     if postgres_dsn:
         environment["PENSTOCK_POSTGRES_DSN"] = postgres_dsn
+    if object_store_url:
+        environment["PENSTOCK_OBJECT_STORE_URL"] = object_store_url
     process = GatewayProcess(stack, data, topic, environment)
     try:
         await process.start()

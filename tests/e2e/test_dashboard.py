@@ -230,7 +230,7 @@ async def test_the_stages_and_the_parts_tell_how_they_are(page: Page) -> None:
     await expect(page.locator('[data-stage="dedup"] .stage-state')).to_have_text("error")
     await expect(page.locator('[data-stage="dedup"] .stage-detail')).to_contain_text("not running")
     await expect(page.locator("#parts")).to_contain_text("kafka")
-    await expect(page.locator('.part[data-state="ready"]')).to_have_count(3)
+    await expect(page.locator('.part[data-state="ready"]')).to_have_count(4)
     await expect(page.locator(".stage canvas")).to_have_count(7)
 
 
@@ -308,7 +308,7 @@ async def test_text_stands_out_from_what_lies_behind_it(
         page = await context.new_page()
         await page.goto(at.url)
         await expect(page.locator("#link")).to_have_attribute("data-state", "live")
-        await expect(page.locator(".part")).to_have_count(3)
+        await expect(page.locator(".part")).to_have_count(4)
         await topic.send([*events, *titled("weather", 1), *titled("wikipedia", 1)])
         await expect(page.locator(".row")).to_have_count(5)
         await page.locator(".row-head").first.click()

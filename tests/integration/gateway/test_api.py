@@ -71,6 +71,23 @@ async def test_events_come_newest_first_and_page_by_page(api: Api) -> None:
     assert found == uids[::-1]
 
 
+async def test_a_page_of_large_events_ends_early_and_none_is_left_out(api: Api) -> None:
+    text = "x" * 1_000_000
+    events = [scored(event, source="large", text=text) for event in itertools.islice(recorded("github"), 9)]
+    uids = await store(api.dsn, events)
+    found: list[str] = []
+    path, after, sizes = "/api/events?source=large&limit=200", "", []
+    while True:
+        answer = await api.get(path + after)
+        sizes.append(len(answer["events"]))
+        found += [event["uid"] for event in answer["events"]]
+        if answer["next"] is None:
+            break
+        after = f"&before={answer['next']}"
+    assert sizes == [4, 4, 1]
+    assert found == uids[::-1]
+
+
 async def test_events_of_the_same_millisecond_are_on_one_page_each(api: Api) -> None:
     events = [scored(event, source="burst") for event in itertools.islice(recorded("github"), 7)]
     uids = await store(api.dsn, events, step_ms=0)
@@ -272,7 +289,7 @@ async def test_a_service_that_restores_is_processing(api: Api) -> None:
 
 
 async def test_the_parts_are_ready_and_the_gateway_itself_is_looked_at(api: Api) -> None:
-    well = {"kafka": "ready", "registry": "ready", "postgres": "ready"}
+    well = {"kafka": "ready", "registry": "ready", "postgres": "ready", "object-store": "ready"}
     async with asyncio.timeout(RED_WITHIN_S):
         while True:
             health = await api.get("/api/health")
@@ -283,16 +300,22 @@ async def test_the_parts_are_ready_and_the_gateway_itself_is_looked_at(api: Api)
     assert health["state"] == "error"  # nothing but the gateway runs
 
 
-async def test_without_its_database_the_gateway_lives_and_says_so(stack: RunningStack, tmp_path: Path) -> None:
+async def test_without_its_database_and_object_store_the_gateway_lives_and_says_so(
+    stack: RunningStack, tmp_path: Path
+) -> None:
     topic = await make_topic(stack)
     await topic.close()
     nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
-    async with gateway(stack, tmp_path, topic.name, postgres_dsn=nowhere) as at, aiohttp.ClientSession() as http:
+    gone = (tmp_path / "gone").as_uri()
+    async with (
+        gateway(stack, tmp_path, topic.name, postgres_dsn=nowhere, object_store_url=gone) as at,
+        aiohttp.ClientSession() as http,
+    ):
         lonely = Api(at, nowhere, http)
         assert (await lonely.get("/api/events", status=503))["error"]["reason"] == "unavailable"
         async with asyncio.timeout(RED_WITHIN_S):
             while True:
                 parts = {part["name"]: part["state"] for part in (await lonely.get("/api/health"))["parts"]}
-                if parts == {"kafka": "ready", "registry": "ready", "postgres": "error"}:
+                if parts == {"kafka": "ready", "registry": "ready", "postgres": "error", "object-store": "error"}:
                     break
                 await asyncio.sleep(0.1)
