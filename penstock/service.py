@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from penstock import logging
+from penstock import collector, logging
 from penstock.clock import Clock, SystemClock
 from penstock.errors import Category, PenstockError, classify
 from penstock.health import Health
@@ -110,6 +110,7 @@ async def _serve(service: str, slot: int, settings: SettingsT, build: Build[Sett
             runnable = await build(settings, host)
             endpoints = _write_endpoints(folder, host, address)
             _watch(host)
+            collector.settle()
             log.info("started", http=address, **host.endpoints)
             await runnable.run(stop)
         log.info("stopped")
