@@ -6,6 +6,7 @@ from typing import Protocol
 from confluent_kafka import Consumer, Message, Producer
 
 from loadtests.contender import COMMIT_EVERY_S, Job, Stopwatch, Told, serve
+from penstock import collector
 from penstock.stream import kafka_config
 from penstock.stream.kafka_config import ClientSettings
 
@@ -53,6 +54,8 @@ def bare(job: Job) -> Told:
     producer = Producer(config)
     commits: _Commits = (_ByTransaction if job.exactly_once else _AfterAcks)(consumer, producer)
     consumer.subscribe([job.source])
+    if job.settled:
+        collector.settle()
     watch, done, began_s = Stopwatch(), 0, 0.0
     while done < job.records:
         messages = consumer.consume(5000, 0.05)

@@ -21,6 +21,7 @@ from loadtests.environments import python_of
 from loadtests.report import Target
 
 BARE = Contender("bare", "loadtests.bare")
+SETTLED = Contender("bare, collector settled", "loadtests.bare", settled=True)
 STAGE = Contender("penstock", "loadtests.copy_stage")
 _SLOW = 0.05
 """The share of the input that faust-streaming copies."""
@@ -35,7 +36,7 @@ def copy(chosen: argparse.Namespace) -> None:
     def targets(size: int, runs: dict[str, list[Run]]) -> list[Target]:
         return [_of_bare(f"copy, {size} B", runs, "penstock", 0.9)]
 
-    _measure(chosen, [BARE, STAGE], targets)
+    _measure(chosen, [BARE, SETTLED, STAGE], targets)
 
 
 def dedup(chosen: argparse.Namespace) -> None:
@@ -46,7 +47,7 @@ def dedup(chosen: argparse.Namespace) -> None:
             Target(f"dedup, {size} B, bytes per fingerprint", held, below=64.0),
         ]
 
-    _measure(chosen, [BARE, _dedup(chosen)], targets)
+    _measure(chosen, [BARE, SETTLED, _dedup(chosen)], targets)
 
 
 def peers(chosen: argparse.Namespace) -> None:
@@ -60,6 +61,7 @@ def peers(chosen: argparse.Namespace) -> None:
     quix, bytewax, faust = (python_of(peer) for peer in ("quix", "bytewax", "faust"))
     contenders = [
         BARE,
+        SETTLED,
         STAGE,
         Contender("quix", "loadtests.peers.quix", quix),
         Contender("faust", "loadtests.peers.faust", faust, share=_SLOW),
@@ -112,7 +114,10 @@ def _arguments() -> argparse.ArgumentParser:
     commands.choices["profile"].set_defaults(records=300_000, sizes=[500])
     command = _command(commands, latency.measure)
     command.add_argument("--seconds", type=float, default=20.0, help="of each load in each turn (default 20)")
-    command.add_argument("--events", type=int, default=20_000, help="how many find the most that goes (default 20000)")
+    command.add_argument(
+        "--events", type=int, default=5_000, help="how many find the most that goes, each turn (default 5000)"
+    )
+    command.add_argument("--bulk", type=int, default=20_000, help="how many show what one costs (default 20000)")
     command.add_argument("--idle", type=float, default=10.0, help="events a second that count as idle (default 10)")
     command.add_argument("--per-request", type=int, default=10, help="events in one POST under load (default 10)")
     return parser

@@ -30,6 +30,7 @@ class Contender:
     module: str
     python: str = sys.executable
     exactly_once: bool = True
+    settled: bool = False
     share: float = 1.0
     seen: int = 0
 
@@ -38,6 +39,8 @@ class Contender:
 class Run:
     per_s: float
     cpu_s_per_million: float
+    waited: float
+    """See `Told.waited`."""
     peak_mb: float
     headers: bool
     """Whether they were copied."""
@@ -97,7 +100,16 @@ def compare(
 
 def _run(bootstrap_servers: str, contender: Contender, source: str, wanted: topics.Content) -> Run:
     name = f"load-{contender.module.rpartition('.')[2]}-{uuid4().hex[:8]}"
-    job = Job(bootstrap_servers, source, f"{name}.out", wanted.records, name, contender.exactly_once, contender.seen)
+    job = Job(
+        bootstrap_servers,
+        source,
+        target=f"{name}.out",
+        records=wanted.records,
+        name=name,
+        exactly_once=contender.exactly_once,
+        settled=contender.settled,
+        seen=contender.seen,
+    )
     topics.create(bootstrap_servers, job.target)
     topics.start_at_0(job)
     told = _in_a_process(contender, job)
@@ -108,6 +120,7 @@ def _run(bootstrap_servers: str, contender: Contender, source: str, wanted: topi
     return Run(
         per_s=wanted.records / told.took_s,
         cpu_s_per_million=told.cpu_s / wanted.records * 1e6,
+        waited=told.waited,
         peak_mb=told.peak_mb,
         headers=found.headers == wanted.headers,
         timestamps=found.timestamps == wanted.timestamps,

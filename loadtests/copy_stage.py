@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from loadtests.contender import Job, Stopwatch, Told, serve
-from penstock import logging
+from penstock import collector, logging
 from penstock.clock import SystemClock
 from penstock.metrics import Metrics
 from penstock.stream.dead_letters import DeadLetters
@@ -62,6 +62,7 @@ async def run_loop(job: Job, handler: Handler, state: State | None = None) -> St
     broker = KafkaBroker(ClientSettings(job.bootstrap_servers, job.name, (job.source,), job.name))
     letters = DeadLetters(job.name, lambda _: b"", {}, clock)
     counted, meter = _Counted(handler, job, watch, stop), _LastCommit(job, watch, stop, clock)
+    collector.settle()
     await Loop(broker, counted, letters, LoopSettings(job.name), clock, meter, state).run(stop)
     return watch
 

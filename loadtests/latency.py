@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +13,8 @@ import psutil
 from rich.table import Table
 
 from loadtests import report, topics
-from loadtests.comparison import spread
+from loadtests.comparison import Spread, spread
+from loadtests.contender import Scheduled, scheduled
 from loadtests.live import Live
 from loadtests.open_loop import PERCENTILES, Latencies
 from loadtests.report import Target
@@ -24,8 +25,21 @@ from penstock.local.state import State, StateFile
 
 GOAL_PER_S = 500_000
 _WARM_UP = 2_000
+_BULK_PER_REQUEST = 1_000
 _LOOK_S = 0.5
 _START_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    most_per_s: float
+    cpu_s_per_million: Mapping[str, float]
+    """Of each process, while events came in bulk: with little in a transaction, its own cost would drown theirs."""
+    idle: Latencies
+    idle_waited: float
+    """The share of the time in which the processes had something to do that they waited for a core."""
+    half_load: Latencies
+    half_load_waited: float
 
 
 def measure(chosen: argparse.Namespace) -> None:
@@ -44,35 +58,45 @@ async def _measure(chosen: argparse.Namespace, data: Path) -> None:
         await live.subscribed.wait()
         await live.saturate(_WARM_UP, chosen.per_request)
         await _drained(state.bootstrap_servers)
-        before = _cpu_s(pids)
-        most_per_s = await live.saturate(chosen.events, chosen.per_request)
-        await _drained(state.bootstrap_servers)
-        cost = {name: (spent - before[name]) / chosen.events * 1e6 for name, spent in _cpu_s(pids).items()}
-        loads = {"idle": (chosen.idle, 1), "half load": (most_per_s / 2, chosen.per_request)}
-        turns: dict[str, list[Latencies]] = {load: [] for load in loads}
-        for turn in range(chosen.turns):
-            for load, (per_s, per_request) in loads.items():
-                turns[load].append(await live.offer(per_s, chosen.seconds, per_request))
-                print(f"turn {turn + 1}, {load}: p50 {turns[load][-1].ms[50.0]:.0f} ms", file=sys.stderr, flush=True)
-                await _drained(state.bootstrap_servers)
+        turns = [await _turn(live, pids, state.bootstrap_servers, chosen) for _ in range(chosen.turns)]
         reading.cancel()
     targets = [
-        Target("idle, p50 in ms", spread([one.ms[50.0] for one in turns["idle"]]).median, below=75.0),
-        Target("half load, p99 in ms", spread([one.ms[99.0] for one in turns["half load"]]).median, below=1000.0),
+        Target("idle, p50 in ms", spread([turn.idle.ms[50.0] for turn in turns]).median, below=75.0),
+        Target("half load, p99 in ms", spread([turn.half_load.ms[99.0] for turn in turns]).median, below=1000.0),
     ]
-    _show_waits(turns, {load: per_s for load, (per_s, _) in loads.items()}, chosen)
-    _show_cost(cost, most_per_s)
+    _show_waits(turns, chosen)
+    cost = {name: spread([turn.cpu_s_per_million[name] for turn in turns]) for name in pids}
+    _show_cost(cost)
     report.show_targets(targets)
     told = {
         "machine": began,
-        "most_per_s": most_per_s,
         "idle_per_s": chosen.idle,
         "seconds": chosen.seconds,
-        "cpu_s_per_million": cost,
-        "cores_for_500000_per_s": sum(cost.values()) * GOAL_PER_S / 1e6,
-        "turns": {load: [asdict(one) for one in done] for load, done in turns.items()},
+        "cpu_s_per_million": {name: asdict(seconds) for name, seconds in cost.items()},
+        "cores_for_500000_per_s": sum(seconds.median for seconds in cost.values()) * GOAL_PER_S / 1e6,
+        "turns": [asdict(turn) for turn in turns],
     }
     report.write(chosen.json, told, targets)
+
+
+async def _turn(live: Live, pids: Mapping[str, int], bootstrap_servers: str, chosen: argparse.Namespace) -> Turn:
+    """What half load is, is found in the turn itself: what a busy machine leaves us changes from minute to minute."""
+    before = _cpu_s(pids)
+    await live.saturate(chosen.bulk, _BULK_PER_REQUEST)
+    await _drained(bootstrap_servers)
+    cost = {name: (spent - before[name]) / chosen.bulk * 1e6 for name, spent in _cpu_s(pids).items()}
+    most_per_s = await live.saturate(chosen.events, chosen.per_request)
+    await _drained(bootstrap_servers)
+    began = _scheduled(pids)
+    half_load = await live.offer(most_per_s / 2, chosen.seconds, chosen.per_request)
+    half_load_waited = _scheduled(pids).waited_since(began)
+    await _drained(bootstrap_servers)
+    began = _scheduled(pids)
+    idle = await live.offer(chosen.idle, chosen.seconds, 1)
+    idle_waited = _scheduled(pids).waited_since(began)
+    said = f"idle p50 {idle.ms[50.0]:.0f} ms, half load p99 {half_load.ms[99.0]:.0f} ms"
+    print(f"{most_per_s:,.0f}/s went at most, {said}", file=sys.stderr, flush=True)
+    return Turn(most_per_s, cost, idle, idle_waited, half_load, half_load_waited)
 
 
 @asynccontextmanager
@@ -111,25 +135,37 @@ def _cpu_s(pids: Mapping[str, int]) -> dict[str, float]:
     return spent
 
 
-def _show_waits(
-    turns: Mapping[str, Sequence[Latencies]], loads: Mapping[str, float], chosen: argparse.Namespace
-) -> None:
+def _scheduled(pids: Mapping[str, int]) -> Scheduled:
+    return sum((scheduled(pid) for pid in pids.values()), start=Scheduled())
+
+
+def _show_waits(turns: Sequence[Turn], chosen: argparse.Namespace) -> None:
     title = f"POST to WebSocket in ms, {chosen.turns} turns of {chosen.seconds:g} s: median (least to most)"
-    waits = Table(title=title, title_justify="left", box=None)
-    for heading in ("load", "events/s", *(f"p{at:g}" for at in PERCENTILES), "longest", "unseen"):
-        waits.add_column(heading, justify="left" if heading == "load" else "right")
-    for load, done in turns.items():
-        values = [report.told(spread([one.ms[at] for one in done]), ",.0f") for at in (*PERCENTILES, 100.0)]
-        waits.add_row(load, f"{loads[load]:,.0f}", *values, f"{sum(one.unseen for one in done)}")
-    report.console().print(waits)
+    table = Table(title=title, title_justify="left", box=None)
+    for heading in ("load", "events/s", *(f"p{at:g}" for at in PERCENTILES), "longest", "unseen", "waited"):
+        table.add_column(heading, justify="left" if heading == "load" else "right")
+    most = spread([turn.most_per_s / 2 for turn in turns])
+    rows = {
+        "idle": (f"{chosen.idle:g}", [turn.idle for turn in turns], [turn.idle_waited for turn in turns]),
+        "half load": (
+            report.told(most, ",.0f"),
+            [turn.half_load for turn in turns],
+            [turn.half_load_waited for turn in turns],
+        ),
+    }
+    for load, (per_s, waits, waited) in rows.items():
+        values = [report.told(spread([one.ms[at] for one in waits]), ",.0f") for at in (*PERCENTILES, 100.0)]
+        table.add_row(load, per_s, *values, f"{sum(one.unseen for one in waits)}", report.told(spread(waited), ".0%"))
+    report.console().print(table)
 
 
-def _show_cost(cost: Mapping[str, float], most_per_s: float) -> None:
-    title = f"at the most that went, {most_per_s:,.0f} events/s"
-    costs = Table(title=title, title_justify="left", box=None)
-    costs.add_column("process")
+def _show_cost(cost: Mapping[str, Spread]) -> None:
+    table = Table(title="events in bulk: median (least to most)", title_justify="left", box=None)
+    table.add_column("process")
     for heading in ("CPU s per million events", f"cores at {GOAL_PER_S:,}/s"):
-        costs.add_column(heading, justify="right")
-    for name, seconds in {**cost, "all": sum(cost.values())}.items():
-        costs.add_row(name, f"{seconds:,.0f}", f"{seconds * GOAL_PER_S / 1e6:,.0f}")
-    report.console().print(costs)
+        table.add_column(heading, justify="right")
+    for name, seconds in cost.items():
+        table.add_row(name, report.told(seconds, ",.0f"), f"{seconds.median * GOAL_PER_S / 1e6:,.0f}")
+    whole = sum(seconds.median for seconds in cost.values())
+    table.add_row("all", f"{whole:,.0f}", f"{whole * GOAL_PER_S / 1e6:,.0f}")
+    report.console().print(table)

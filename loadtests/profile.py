@@ -38,7 +38,7 @@ def profile(chosen: argparse.Namespace, contenders: Sequence[Contender]) -> None
         topics.fill(servers, source, chosen.records, size)
         for contender in contenders:
             name = f"{source}-{contender.module}"
-            job = Job(servers, source, f"{name}.out", chosen.records, name, contender.exactly_once, contender.seen)
+            job = Job(servers, source, f"{name}.out", chosen.records, name, contender.exactly_once, seen=contender.seen)
             topics.create(servers, job.target)
             topics.start_at_0(job)
             stacks = Path(folder) / name

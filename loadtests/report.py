@@ -45,13 +45,13 @@ def machine() -> dict[str, Any]:
 
 
 def console() -> Console:
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 def show_runs(title: str, runs: Mapping[str, Sequence[Run]], base: str) -> None:
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("contender")
-    for heading in ("messages/s", f"of {base}", "CPU s per million", f"of {base}", "peak MB"):
+    for heading in ("messages/s", f"of {base}", "CPU s per million", f"of {base}", "waited", "peak MB"):
         table.add_column(heading, justify="right")
     table.add_column("copies")
     for name, done in runs.items():
@@ -61,6 +61,7 @@ def show_runs(title: str, runs: Mapping[str, Sequence[Run]], base: str) -> None:
             told(rate_ratios(done, runs[base]), ".2f"),
             told(spread([run.cpu_s_per_million for run in done]), ".1f"),
             told(cpu_ratios(done, runs[base]), ".2f"),
+            told(spread([run.waited for run in done]), ".0%"),
             f"{max(run.peak_mb for run in done):.0f}",
             _copied(done),
         )
@@ -74,6 +75,7 @@ def runs_as_json(runs: Mapping[str, Sequence[Run]], base: str) -> dict[str, Any]
             f"per_s of {base}": asdict(rate_ratios(done, runs[base])),
             "cpu_s_per_million": asdict(spread([run.cpu_s_per_million for run in done])),
             f"cpu_s of {base}": asdict(cpu_ratios(done, runs[base])),
+            "waited": asdict(spread([run.waited for run in done])),
             "peak_mb": max(run.peak_mb for run in done),
             "copies": _copied(done),
             "runs": [asdict(run) for run in done],

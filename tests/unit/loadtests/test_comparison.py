@@ -3,11 +3,12 @@
 import pytest
 
 from loadtests.comparison import Contender, Run, Spread, cpu_ratios, rate_ratios, turns_of
+from loadtests.contender import Scheduled
 from loadtests.report import Target
 
 
 def _run(per_s: float, cpu_s: float) -> Run:
-    return Run(per_s, cpu_s, peak_mb=1.0, headers=True, timestamps=True, fingerprint_bytes=None)
+    return Run(per_s, cpu_s, waited=0.0, peak_mb=1.0, headers=True, timestamps=True, fingerprint_bytes=None)
 
 
 def test_a_neighbour_that_slows_one_turn_does_not_change_the_ratio() -> None:
@@ -33,3 +34,8 @@ def test_everybody_comes_first_once() -> None:
 )
 def test_a_target_is_met_at_its_bound_or_missed(target: Target, *, met: bool) -> None:
     assert target.met is met
+
+
+def test_what_waited_is_a_share_of_the_time_with_something_to_do() -> None:
+    assert Scheduled(ran_s=4.0, waited_s=7.0).waited_since(Scheduled(ran_s=3.0, waited_s=4.0)) == 0.75
+    assert Scheduled(3.0, 4.0).waited_since(Scheduled(3.0, 4.0)) == 0.0
