@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from penstock import logging
+from penstock import collector, logging
 from penstock.breaker import BreakerSettings
 from penstock.clock import Clock, SystemClock
 from penstock.dependency import Dependency
@@ -127,6 +127,7 @@ async def _serve(service: str, slot: int, settings: SettingsT, build: Build[Sett
             runnable = await build(settings, host)
             endpoints = _write_endpoints(folder, host, address)
             _watch(host)
+            collector.settle()
             log.info("started", http=address, **host.endpoints)
             await runnable.run(stop)
         log.info("stopped")

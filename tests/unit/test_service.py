@@ -18,6 +18,7 @@ WITHIN_S = 60.0
 
 PROGRAM = """
 import asyncio
+import gc
 from contextlib import suppress
 from penstock.errors import PermanentError, SystemFaultError, TransientError
 from penstock.service import Host, run
@@ -47,6 +48,8 @@ class Service:
                     await asyncio.sleep(0.05)
             case "permanent":
                 raise PermanentError("it can't be")
+            case "count":
+                raise PermanentError(f"{gc.get_freeze_count()} objects are out of the collector's sight")
             case "system":
                 raise SystemFaultError("the disk is full")
         while not stop.is_set():
@@ -162,6 +165,14 @@ def test_what_cannot_go_on_says_why_and_ends_by_its_category(
     log = process.log.read_text()
     assert "cannot go on" in log
     assert "Traceback" not in log
+
+
+def test_the_collector_never_searches_what_was_loaded_before_it_ran(start: Callable[..., Process]) -> None:
+    process = start("count")
+    assert process.ended() == 1
+    told = re.search(r"(\d+) objects are out of the collector's sight", process.log.read_text())
+    assert told is not None
+    assert int(told[1]) > 10_000
 
 
 def test_wrong_settings_are_named(start: Callable[..., Process]) -> None:

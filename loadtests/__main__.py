@@ -1,0 +1,5 @@
+"""`python -m loadtests copy | dedup | latency | peers`."""
+
+from loadtests.command import main
+
+main()

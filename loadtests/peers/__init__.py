@@ -1,0 +1,1 @@
+"""The copying stage written with other frameworks; each file runs in an environment of its own (environments.py)."""
