@@ -28,7 +28,7 @@ SETTINGS_MODULES = tuple(
     f"services.{service}.settings" for service in ("ingest", "dedup", "enrich", "sentiment", "sink", "gateway")
 )
 HOUSE = ("penstock", "services", "scripts", "loadtests")
-RECORDS = ("event", "enriched_event", "scored_event", "duplicate", "dead_letter", "cursor")
+RECORDS = ("event", "enriched_event", "scored_event", "duplicate", "dead_letter", "dlq_action", "cursor")
 _HEAD = """# Reference
 
 Made by `scripts/reference.py` out of the code and the schemas; `scripts/check` fails when it is stale.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.cli.printable import printable
+from penstock.ledger.audit import Done
 from penstock.ledger.letters import DeadLetter
 from penstock.ledger.report import moment
 
@@ -12,7 +13,9 @@ _SHOWN_BYTES = 512
 _PER_LINE = 16
 
 
-def as_json(letter: DeadLetter, *, decoded: object = None, whole: bool = False) -> dict[str, Any]:
+def as_json(
+    letter: DeadLetter, *, settled: Done | None = None, decoded: object = None, whole: bool = False
+) -> dict[str, Any]:
     """Bytes are hex. `whole` adds the original's key, value and headers, and `decoded`, what its schema makes of it."""
     origin = letter.origin
     fields: dict[str, Any] = {
@@ -31,6 +34,7 @@ def as_json(letter: DeadLetter, *, decoded: object = None, whole: bool = False) 
         "attempts": letter.attempts,
         "uid": _hex(letter.uid),
         "source": letter.source,
+        "settled": settled and {"command": settled.command.value, "who": settled.who, "at": moment(settled.at_ms)},
     }
     if whole:
         fields |= {
@@ -50,12 +54,14 @@ def original(letter: DeadLetter) -> str:
     return f"{printable(letter.topic)}[{letter.origin.partition}]@{letter.origin.offset}"
 
 
-def as_text(letter: DeadLetter, decoded: object) -> str:
-    return "\n".join(_lines(letter, decoded))
+def as_text(letter: DeadLetter, decoded: object, settled: Done | None = None) -> str:
+    return "\n".join(_lines(letter, decoded, settled))
 
 
-def _lines(letter: DeadLetter, decoded: object) -> Iterator[str]:
+def _lines(letter: DeadLetter, decoded: object, settled: Done | None) -> Iterator[str]:
     yield letter.id
+    if settled is not None:
+        yield f"  {'settled':<10}  {settled.command.value}, {moment(settled.at_ms)}, by {printable(settled.who)}"
     for name, text in {
         "reason": f"{letter.reason} ({letter.category})",
         "detail": letter.detail,

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from penstock.cli.dlq_reading import decoders
 from penstock.cli.endpoints import resolve
 from penstock.cli.errors import NotSo
 from penstock.cli.overview import lag
@@ -20,12 +21,11 @@ from penstock.cli.parameters import DURATION, MOMENT
 from penstock.cli.printable import printable
 from penstock.clock import SystemClock
 from penstock.errors import TransientError
-from penstock.ledger.accounts import OUTSIDE, balance, with_lag
+from penstock.ledger.accounts import OUTSIDE, STAGES, balance, with_lag
 from penstock.ledger.count import Ledger, Places, Verdict, open_ledger, until_balanced
 from penstock.ledger.expectation import Expectation, read_expectation
 from penstock.ledger.report import COUNTED, as_json, dead, moment
 from penstock.ledger.tally import Tally
-from penstock.schema.codec import Decoder
 from penstock.schema.registry import Registry
 
 SINKS_VARIABLE = "PENSTOCK_SINKS"
@@ -90,7 +90,7 @@ async def _judge(
     async with Registry(registry_url) as registry:
 
         async def opening() -> Ledger:
-            return await open_ledger(places, expected, Decoder(registry, "dead_letter"), asked_ms, since_ms)
+            return await open_ledger(places, expected, decoders(registry), asked_ms, since_ms)
 
         console = Console(stderr=True)
         with console.status("counting") as status:
@@ -134,12 +134,14 @@ def show(verdict: Verdict, expected: list[Expectation], console: Console) -> Non
         )
     if verdict.books:
         console.print(table)
-    outside = {
-        source: book[f"dlq.{OUTSIDE}"].count for source, book in verdict.books.items() if f"dlq.{OUTSIDE}" in book
-    }
-    if outside:
-        listed = ", ".join(f"{escape(printable(source))} {count:,}" for source, count in outside.items())
-        console.print(f"refused by ingest, in no equation: {listed}")
+    for words, account in (
+        ("refused by ingest, in no equation", f"dead.{OUTSIDE}"),
+        *((f"purged among the dead of {stage}", f"purged.{stage}") for stage in STAGES),
+    ):
+        counts = {source: balance(book, account).count for source, book in verdict.books.items()}
+        listed = ", ".join(f"{escape(printable(source))} {count:,}" for source, count in counts.items() if count)
+        if listed:
+            console.print(f"{words}: {listed}")
     for told in expected:
         skipped = ", ".join(f"{escape(printable(reason))} {count:,}" for reason, count in told.skipped.items())
         console.print(

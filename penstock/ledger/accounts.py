@@ -5,8 +5,9 @@ Pure: tallies per account and source go in, problems come out. An account is one
 | account                     | what is counted                                                           |
 |-----------------------------|---------------------------------------------------------------------------|
 | raw, unique, duplicate, late, enriched, scored | the topic `events.<account>` (`duplicate`: events.duplicates) |
-| dlq.<stage>                 | dead letters, each once by the coordinate of its original                 |
-| retry.<stage>, purged.<stage> | dead letters that were sent back, and that were thrown away on purpose  |
+| dlq.<stage>                 | dead letters, each once by the coordinate of its original; not the purged |
+| purged.<stage>              | dead letters that were thrown away on purpose, by the audit's word        |
+| retry.<stage>               | dead letters that were sent back: the topic; for ingest the audit's word  |
 | postgres, parquet           | rows of the table, rows of the files that a manifest names                |
 
 `dead.<stage>` stands for `dlq.<stage> + purged.<stage> - retry.<stage>`: what rests with the dead for good.
@@ -24,6 +25,7 @@ STAGES = ("dedup", "enrich", "sentiment", "sink-postgres", "sink-s3")
 """The stages whose dead letters are part of an equation."""
 OUTSIDE = "ingest"
 """The stage whose dead letters stand outside: nothing of theirs was ever in events.raw."""
+ALL_STAGES = (OUTSIDE, *STAGES)
 SINKS = {"postgres": "sink-postgres", "parquet": "sink-s3"}
 """Account of a store to the stage that fills it."""
 

@@ -7,15 +7,27 @@ from dataclasses import dataclass, field
 from penstock.clock import Clock
 from penstock.errors import TransientError
 from penstock.lake.store import open_store
-from penstock.ledger.accounts import SINKS, Problem, by_source, judge
+from penstock.ledger.accounts import ALL_STAGES, OUTSIDE, SINKS, Problem, by_source, judge
+from penstock.ledger.decoding import Decoders
 from penstock.ledger.expectation import Expectation, compare
 from penstock.ledger.identity import Cut
 from penstock.ledger.kafka_reader import KafkaReader
+from penstock.ledger.letter_count import LetterCount
 from penstock.ledger.parquet import ParquetCount
 from penstock.ledger.postgres import PostgresCount
 from penstock.ledger.tally import Tally
-from penstock.ledger.topics import HeaderCounter, LetterCounter, LetterDecoder, Progress, TopicCount, first_times
+from penstock.ledger.topics import (
+    AuditCounter,
+    Counter,
+    HeaderCounter,
+    LetterCounter,
+    Progress,
+    TopicCount,
+    first_times,
+    retried_time_ms,
+)
 
+_AUDIT = "audit"
 TOPICS: Mapping[str, str] = {
     "raw": "events.raw",
     "duplicate": "events.duplicates",
@@ -33,9 +45,11 @@ TOPICS: Mapping[str, str] = {
     "retry.sink-postgres": "retry.sink-postgres",
     "dlq.sink-s3": "dlq.sink-s3",
     "retry.sink-s3": "retry.sink-s3",
+    _AUDIT: "dlq.audit",
 }
 """Account to topic, in flow order. Each topic's end is taken when it is its turn: what a later one holds has then had
-the time it took to count the earlier ones."""
+the time it took to count the earlier ones. The audit comes last: it names every letter that was gone from its topic by
+then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +89,15 @@ class Ledger:
         cut: Cut,
         reader: KafkaReader,
         topics: Mapping[str, TopicCount],
+        letters: Mapping[str, LetterCount],
         expected: Sequence[Expectation],
     ) -> None:
+        """`letters` has a count per stage, which the counters of `topics` feed."""
         self._places = places
         self._cut = cut
         self._reader = reader
         self._topics = topics
+        self._letters = letters
         self._expected = expected
         self._postgres = PostgresCount(places.postgres_dsn) if "postgres" in places.sinks else None
         self._parquet = (
@@ -93,10 +110,11 @@ class Ledger:
 
     async def count(self, progress: Progress) -> Verdict:
         """Raises PenstockError; after one, this ledger is not to be used any more but for `close`."""
-        counts: dict[str, Mapping[str, Tally]] = {}
-        for account, topic in self._topics.items():
+        for topic in self._topics.values():
             await topic.advance(progress)
-            counts[account] = topic.read()
+        counts = {account: topic.read() for account, topic in self._topics.items()}
+        counts |= {f"purged.{stage}": letters.purged() for stage, letters in self._letters.items()}
+        counts[f"retry.{OUTSIDE}"] = self._letters[OUTSIDE].retried()
         damaged: list[Problem] = []
         if self._postgres is not None:
             progress("postgres", 0, 1)
@@ -113,7 +131,7 @@ class Ledger:
 
 
 async def open_ledger(
-    places: Places, expected: Sequence[Expectation], decoder: LetterDecoder, as_of_ms: int, since_ms: int | None
+    places: Places, expected: Sequence[Expectation], decoders: Decoders, as_of_ms: int, since_ms: int | None
 ) -> Ledger:
     """Finds from when on all topics hold everything, and cuts there, or at `since_ms` where that is later."""
     reader = KafkaReader(places.bootstrap_servers)
@@ -122,22 +140,32 @@ async def open_ledger(
         begins = await reader.begins([tp for fact in facts.values() for tp in fact.partitions])
         shortened = {tp.topic for tp, begin in begins.items() if begin > 0}
         retention_ms = await reader.retention_ms(shortened) if shortened else {}
-        held = await first_times(reader, begins, retention_ms, as_of_ms)
+        by_ingest_time = [topic for account, topic in places.topics.items() if "." not in account and account != _AUDIT]
+        held = await first_times(reader, begins, retention_ms, by_ingest_time, as_of_ms)
         starts = [*held.values(), *([] if since_ms is None else [since_ms])]
         cut = Cut(max(starts, default=None), as_of_ms)
+        letters = {stage: LetterCount() for stage in ALL_STAGES}
         topics = {
-            account: TopicCount(
-                reader,
-                facts[topic],
-                begins,
-                LetterCounter(cut, decoder) if account.startswith("dlq.") else HeaderCounter(cut),
-            )
+            account: TopicCount(reader, facts[topic], begins, _counter(account, cut, decoders, letters))
             for account, topic in places.topics.items()
         }
-        return Ledger(places, cut, reader, topics, expected)
+        return Ledger(places, cut, reader, topics, letters, expected)
     except BaseException:
         await reader.close()
         raise
+
+
+def _counter(account: str, cut: Cut, decoders: Decoders, letters: Mapping[str, LetterCount]) -> Counter:
+    kind, _, stage = account.partition(".")
+    match kind:
+        case "dlq":
+            return LetterCounter(cut, decoders.letters, letters[stage])
+        case "retry":
+            return HeaderCounter(cut, retried_time_ms)
+        case _ if account == _AUDIT:
+            return AuditCounter(cut, decoders.actions, letters)
+        case _:
+            return HeaderCounter(cut)
 
 
 async def until_balanced(

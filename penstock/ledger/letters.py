@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.ledger.identity import Place, identity_of
-from penstock.ledger.tally import Tallies
+from penstock.ledger.identity import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,10 @@ class DeadLetter:
         """How the command line names this letter: `<stage>/<partition>/<offset>` in its dead-letter topic."""
         return f"{self.stage}/{self.dlq_partition}/{self.dlq_offset}"
 
+    def place(self, dlq_topic_id: str) -> Place:
+        """What it is counted by, once: the place of its original, its own where that never was in Kafka."""
+        return self.origin or Place(dlq_topic_id, self.dlq_partition, self.dlq_offset)
+
 
 def letter_of(record: Mapping[str, Any], topic: str, partition: int, offset: int) -> DeadLetter:
     """From a decoded record of `topic`. The stage is the topic's, whatever the letter says."""
@@ -66,22 +69,3 @@ def letter_of(record: Mapping[str, Any], topic: str, partition: int, offset: int
         source=record["source"],
         failed_at_ms=record["failed_at"],
     )
-
-
-class LetterCount:
-    """Tallies of one stage's dead letters, every original once.
-
-    A sink's letter is acked before the sink commits: after a crash the same original dies again, in a second letter.
-    """
-
-    def __init__(self) -> None:
-        self._seen: set[Place] = set()
-        self.tallies = Tallies()
-
-    def add(self, letter: DeadLetter, own_place: Place) -> None:
-        """`own_place` is where the letter stands: its identity where the original has no place."""
-        place = letter.origin or own_place
-        if place in self._seen:
-            return
-        self._seen.add(place)
-        self.tallies.add(*identity_of(letter.uid, letter.source, place))

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.ledger.accounts import OUTSIDE, SINKS, STAGES, balance
+from penstock.ledger.accounts import ALL_STAGES, SINKS, balance
 from penstock.ledger.count import Verdict
-from penstock.ledger.tally import NOTHING, Tally
+from penstock.ledger.tally import Tally
 
 COUNTED = ("raw", "unique", "duplicate", "late")
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """`dead.ingest` is listed, and is in no equation: nothing of it ever was in events.raw. A store that is not judged
-    is null. `since` is null where everything that ever came is judged."""
+    """`dead.ingest` is listed, and is in no equation: nothing of it ever was in events.raw. `purged` says how many of
+    `dead` were thrown away on purpose. A store that is not judged is null. `since` is null where everything that ever
+    came is judged."""
     return {
         "balanced": verdict.balanced,
         "as_of": moment(verdict.cut.to_ms),
@@ -35,15 +36,20 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 def _source(verdict: Verdict, book: Mapping[str, Tally]) -> dict[str, Any]:
     counted: dict[str, Any] = {account: balance(book, account).count for account in COUNTED}
     counted["dead"] = dead(book)
+    counted["purged"] = purged(book)
     for store in SINKS:
         counted[store] = balance(book, store).count if store in verdict.sinks else None
     return counted
 
 
 def dead(book: Mapping[str, Tally]) -> dict[str, int]:
-    """Stage to how many rest with its dead letters."""
-    outside = book.get(f"dlq.{OUTSIDE}", NOTHING).count
-    return {OUTSIDE: outside} | {stage: balance(book, f"dead.{stage}").count for stage in STAGES}
+    """Stage to how many died there for good, the purged included."""
+    return {stage: balance(book, f"dead.{stage}").count for stage in ALL_STAGES}
+
+
+def purged(book: Mapping[str, Tally]) -> dict[str, int]:
+    """Stage to how many of its dead were thrown away on purpose."""
+    return {stage: balance(book, f"purged.{stage}").count for stage in ALL_STAGES}
 
 
 def moment(ms: int) -> str:

@@ -1,18 +1,20 @@
 """Counts topics: every committed record once, each topic further from where the last count ended."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from confluent_kafka import Message
 
 from penstock.errors import DataError
+from penstock.ledger.decoding import RecordDecoder, decode_actions, decode_letters
 from penstock.ledger.identity import Cut, Place, by_place, identify
 from penstock.ledger.kafka_reader import KafkaReader, TopicFacts
-from penstock.ledger.letters import DeadLetter, LetterCount, letter_of
+from penstock.ledger.letter_count import LetterCount
 from penstock.ledger.tally import Tallies, Tally
 from penstock.stream import headers
-from penstock.stream.port import TIMESTAMP_MS, TopicPartition
+from penstock.stream.port import TIMESTAMP_MS, Headers, TopicPartition
+from penstock.stream.retried import stated_ingest_time_ms
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being counted, how many of its offsets are behind, and how many there are."""
@@ -30,14 +32,6 @@ class Counter(Protocol):
     async def add(self, records: Sequence[Message], topic_id: str) -> None: ...
 
     def read(self) -> dict[str, Tally]: ...
-
-
-class LetterDecoder(Protocol):
-    """`penstock.schema.codec.Decoder`, for dead letters."""
-
-    def prepare(self, values: Sequence[bytes | None]) -> Awaitable[None]: ...
-
-    def decode(self, value: bytes | None) -> Mapping[str, Any]: ...
 
 
 class TopicCount:
@@ -69,19 +63,30 @@ class TopicCount:
         return self._counter.read()
 
 
+def kafka_time_ms(record: Message) -> int:
+    return record.timestamp()[TIMESTAMP_MS]
+
+
+def retried_time_ms(record: Message) -> int:
+    """The ingest time of a record of retry.<stage>: its own time is that of the retry."""
+    stated = stated_ingest_time_ms(_headers_of(record) or ())
+    return kafka_time_ms(record) if stated is None else stated
+
+
 class HeaderCounter:
-    """Counts records by headers and timestamps; values are not looked at."""
+    """Counts records by headers and ingest times; values are not looked at."""
 
     together = 20_000
 
-    def __init__(self, cut: Cut) -> None:
+    def __init__(self, cut: Cut, time_ms: Callable[[Message], int] = kafka_time_ms) -> None:
         self._cut = cut
+        self._time_ms = time_ms
         self._tallies = Tallies()
 
     async def add(self, records: Sequence[Message], topic_id: str) -> None:
-        cut, add = self._cut, self._tallies.add
+        cut, time_ms, add = self._cut, self._time_ms, self._tallies.add
         for record in records:
-            if record.timestamp()[TIMESTAMP_MS] in cut:
+            if time_ms(record) in cut:
                 add(*_identified(record, topic_id))
 
     def read(self) -> dict[str, Tally]:
@@ -93,73 +98,84 @@ class LetterCounter:
 
     together = 200  # a letter may be as large as the largest event, and is decoded whole
 
-    def __init__(self, cut: Cut, decoder: LetterDecoder) -> None:
+    def __init__(self, cut: Cut, decoder: RecordDecoder, letters: LetterCount) -> None:
         self._cut = cut
         self._decoder = decoder
-        self._letters = LetterCount()
+        self._letters = letters
 
     async def add(self, records: Sequence[Message], topic_id: str) -> None:
-        """A letter that cannot be read is counted as `unknown`, by its own place: it must not go unseen."""
         for record, letter in zip(records, await decode_letters(records, self._decoder), strict=True):
             own = place_of(record, topic_id)
             if letter is None:
-                self._letters.tallies.add(*by_place(own))
+                self._letters.add_unreadable(own)
             elif letter.timestamp_ms in self._cut:
                 self._letters.add(letter, own)
 
     def read(self) -> dict[str, Tally]:
-        return self._letters.tallies.read()
+        return self._letters.dead()
+
+
+class AuditCounter:
+    """Counts the letters that were settled, stage by stage; has no account of its own."""
+
+    together = 50
+
+    def __init__(self, cut: Cut, decoder: RecordDecoder, letters: Mapping[str, LetterCount]) -> None:
+        self._cut = cut
+        self._decoder = decoder
+        self._letters = letters
+
+    async def add(self, records: Sequence[Message], topic_id: str) -> None:
+        for action in await decode_actions(records, self._decoder):
+            if action is not None and action.stage in self._letters:
+                for letter in action.letters:
+                    if letter.timestamp_ms in self._cut:
+                        self._letters[action.stage].settle(action.command, letter)
+
+    def read(self) -> dict[str, Tally]:
+        return {}
 
 
 def _identified(record: Message, topic_id: str) -> tuple[str, int]:
-    try:
-        found = headers.of(record)  # type: ignore[arg-type]  # a fetched message has an offset
-    except DataError:
+    found = _headers_of(record)
+    if found is None:
         return by_place(place_of(record, topic_id))  # as the dead letter about it is
     return identify(found, partial(place_of, record, topic_id))
+
+
+def _headers_of(record: Message) -> Headers | None:
+    """None where they cannot be read."""
+    try:
+        return headers.of(record)  # type: ignore[arg-type]  # a fetched message has an offset
+    except DataError:
+        return None
 
 
 def place_of(record: Message, topic_id: str) -> Place:
     return Place(topic_id, record.partition() or 0, record.offset() or 0)
 
 
-async def decode_letters(records: Sequence[Message], decoder: LetterDecoder) -> list[DeadLetter | None]:
-    """The letters in these records, None for one that cannot be read.
-
-    Raises:
-        TransientError: the schema registry is away.
-    """
-    values = [record.value() for record in records]
-    await decoder.prepare(values)
-    letters: list[DeadLetter | None] = []
-    for record, value in zip(records, values, strict=True):
-        try:
-            fields = decoder.decode(value)
-        except DataError:
-            letters.append(None)
-        else:
-            letters.append(letter_of(fields, record.topic() or "", record.partition() or 0, record.offset() or 0))
-    return letters
-
-
 async def first_times(
-    reader: KafkaReader, begins: Mapping[TopicPartition, int], retention_ms: Mapping[str, int | None], now_ms: int
+    reader: KafkaReader,
+    begins: Mapping[TopicPartition, int],
+    retention_ms: Mapping[str, int | None],
+    by_ingest_time: Collection[str],
+    now_ms: int,
 ) -> dict[TopicPartition, int]:
     """From when on each partition holds every record, in ms; only partitions of which something was deleted.
 
-    Where records are left: the highest time among the first of them and a margin, since those before may be a little
-    younger. Where none is left: the time that the topic's retention reaches back to, if it has one.
+    That is the time to which the topic's retention reaches back, if it has one. Of the topics `by_ingest_time`, whose
+    records' own time is their ingest time, somebody may have deleted more by hand: it is then the highest time among
+    the first ones left and a margin, since those before may be a little younger. Dead letters are not looked at so:
+    those that `penstock dlq purge` deletes stand in the audit, and whoever else deletes some has lost them.
     """
     cut = {tp: begin for tp, begin in begins.items() if begin > 0}
-    ends = await reader.ends(list(cut))
-    first = {tp: min(ends[tp], begin + FIRST_RECORDS) for tp, begin in cut.items()}
-    held: dict[TopicPartition, int] = {}
-    async for records in reader.read(cut, first, chunk=FIRST_RECORDS):
+    held = {tp: now_ms - kept_ms for tp in cut if (kept_ms := retention_ms[tp.topic]) is not None}
+    looked_at = {tp: begin for tp, begin in cut.items() if tp.topic in by_ingest_time}
+    ends = await reader.ends(list(looked_at))
+    first = {tp: min(ends[tp], begin + FIRST_RECORDS) for tp, begin in looked_at.items()}
+    async for records in reader.read(looked_at, first, chunk=FIRST_RECORDS):
         for record in records:
             at = TopicPartition(record.topic() or "", record.partition() or 0)
             held[at] = max(held.get(at, 0), record.timestamp()[TIMESTAMP_MS] + DISORDER_MS)
-    for tp in cut:
-        kept_ms = retention_ms[tp.topic]
-        if tp not in held and kept_ms is not None:
-            held[tp] = now_ms - kept_ms
     return held

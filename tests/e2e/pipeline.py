@@ -109,10 +109,11 @@ class Pipeline:
         sources: dict[str, Any] = verdict["sources"]
         return sources
 
-    def penstock(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def penstock(self, *words: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end, or to its failpoint if it has one."""
         return subprocess.run(
             [sys.executable, "-m", "penstock.cli", "--data", str(self.data), *words],
-            env=self._environment(),
+            env=self._environment(failpoint),
             capture_output=True,
             text=True,
             check=False,

@@ -8,12 +8,12 @@ from pathlib import Path
 import obstore
 import pytest
 import pytest_asyncio
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from penstock.clock import SystemClock
 from penstock.errors import SystemFaultError, TransientError
 from penstock.lake.store import open_store
+from penstock.ledger.accounts import ALL_STAGES
+from penstock.ledger.audit import Command
 from penstock.ledger.count import Verdict, until_balanced
 from penstock.ledger.expectation import Expectation
 from penstock.ledger.report import as_json
@@ -67,6 +67,7 @@ async def test_a_world_in_which_nothing_went_wrong_balances(world: World) -> Non
             "duplicate": 1,
             "late": 1,
             "dead": {"ingest": 0, "dedup": 1, "enrich": 1, "sentiment": 1, "sink-postgres": 1, "sink-s3": 1},
+            "purged": dict.fromkeys(ALL_STAGES, 0),
             "postgres": 11,
             "parquet": 11,
         },
@@ -75,7 +76,8 @@ async def test_a_world_in_which_nothing_went_wrong_balances(world: World) -> Non
             "unique": 2,
             "duplicate": 0,
             "late": 0,
-            "dead": {"ingest": 0, "dedup": 0, "enrich": 0, "sentiment": 0, "sink-postgres": 0, "sink-s3": 0},
+            "dead": dict.fromkeys(ALL_STAGES, 0),
+            "purged": dict.fromkeys(ALL_STAGES, 0),
             "postgres": 2,
             "parquet": 2,
         },
@@ -216,13 +218,87 @@ async def test_what_one_topic_no_longer_holds_is_judged_in_none(world: World) ->
             world.write(account, uid, at_ms=at_ms - (10 * 60_000 if account == "raw" and uid == new else 0))
         await world.insert(uid, at_ms=at_ms)
         await world.store(uid, at_ms=at_ms)
-    admin = AdminClient({"bootstrap.servers": world.places.bootstrap_servers})
-    topic = TopicPartition(world.places.topics["raw"], 0, 4)
-    for done in admin.delete_records([topic]).values():
-        await asyncio.to_thread(done.result)
+    await world.delete("raw", 4)
     verdict = await world.verdict()
     assert verdict.cut.from_ms is not None
     assert world.now_ms - DAY_MS < verdict.cut.from_ms < world.now_ms
+
+
+async def test_it_balances_before_during_and_after_a_purge_and_without_the_bytes(world: World) -> None:
+    """Two died; one letter is thrown away and deleted, the other stays. Nothing is cut from what is judged."""
+    world.judging()
+    gone, stays = uid_of(1), uid_of(2)
+    for account in ("raw", "unique"):
+        world.write(account, gone, stays)
+    world.bury("enrich", gone, 2)
+    world.bury("enrich", stays, 3)
+    assert (await world.verdict()).problems == []
+    world.settle(Command.PURGE, "enrich", gone, 2)
+    assert (await world.verdict()).problems == []
+    await world.delete("dlq.enrich", 1)
+    verdict = await world.verdict()
+    assert verdict.problems == []
+    found = as_json(verdict)["sources"]["github"]
+    assert (found["dead"]["enrich"], found["purged"]["enrich"]) == (2, 1)
+    assert verdict.cut.from_ms is not None
+    assert verdict.cut.from_ms < world.now_ms - 6 * DAY_MS, "a purge does not shorten the time that is judged"
+
+
+async def test_letters_that_were_deleted_without_a_word_in_the_audit_are_missed(world: World) -> None:
+    world.judging()
+    for account in ("raw", "unique"):
+        world.write(account, uid_of(1), uid_of(2))
+    for offset, uid in ((2, uid_of(1)), (3, uid_of(2))):
+        world.bury("enrich", uid, offset)
+    await world.delete("dlq.enrich", 1)
+    (problem,) = (await world.verdict()).problems
+    assert (problem.stage, problem.difference) == ("enrich", 1)
+
+
+async def test_it_balances_when_a_letter_that_was_sent_back_dies_again_and_when_it_goes_through(world: World) -> None:
+    world.judging()
+    again, through = uid_of(1), uid_of(2)
+    for account in ("raw", "unique"):
+        world.write(account, again, through)
+    for offset, uid in ((2, again), (3, through)):
+        world.bury("enrich", uid, offset)
+        world.send_back("enrich", uid, at_ms=world.now_ms)
+        world.settle(Command.RETRY, "enrich", uid, offset)
+    assert [problem.difference for problem in (await world.verdict()).problems] == [2], "they are on their way"
+    world.bury("enrich", again, 1000)
+    world.write("enriched", through)
+    world.write("scored", through)
+    verdict = await world.verdict()
+    assert verdict.problems == []
+    assert as_json(verdict)["sources"]["github"]["dead"]["enrich"] == 1
+
+
+async def test_a_letter_that_was_sent_back_is_judged_by_the_ingest_time_of_its_original(world: World) -> None:
+    """Its events lie before the time that is judged, and the retry after it."""
+    world.judging()
+    old_ms = world.now_ms - DAY_MS
+    for account in ("raw", "unique", "enriched", "scored"):
+        world.write(account, uid_of(1), at_ms=old_ms)
+    world.bury("enrich", uid_of(1), 2, at_ms=old_ms)
+    world.send_back("enrich", uid_of(1), at_ms=old_ms)
+    for since_ms in (None, old_ms + 1):
+        ledger = await world.open(since_ms=since_ms)
+        try:
+            assert (await ledger.count(lambda *_: None)).problems == []
+        finally:
+            await ledger.close()
+
+
+async def test_what_ingest_refused_and_was_sent_back_or_thrown_away_is_listed_no_more(world: World) -> None:
+    world.judging()
+    for offset in range(3):
+        world.bury("ingest", None, offset)
+    world.settle(Command.RETRY, "ingest", None, 0)
+    world.settle(Command.PURGE, "ingest", None, 1)
+    verdict = await world.verdict()
+    assert verdict.problems == []
+    found = as_json(verdict)["sources"]["unknown"]
+    assert (found["dead"]["ingest"], found["purged"]["ingest"]) == (2, 1)
 
 
 async def test_it_waits_for_what_is_still_on_its_way_and_reads_only_what_is_new(world: World) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from penstock.ledger.audit import Command, Done
 from penstock.ledger.dead import Found, Wanted, find
 from penstock.ledger.kafka_reader import KafkaReader
-from penstock.schema.codec import Decoder
 from tests.conftest import RunningStack
-from tests.integration.ledger.world import OneSchema, World, small_world, uid_of
+from tests.integration.ledger.world import World, decoders, small_world, uid_of
 
 pytestmark = pytest.mark.integration
 
@@ -21,13 +21,10 @@ async def world(stack: RunningStack, tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def found(world: World, wanted: Wanted, limit: int = 50) -> Found:
+async def found(world: World, wanted: Wanted, limit: int = 50, *, with_settled: bool = False) -> Found:
     reader = KafkaReader(world.places.bootstrap_servers)
     try:
-        topics = world.places.topics
-        return await find(
-            reader, Decoder(OneSchema(), "dead_letter"), wanted, limit, lambda stage: topics[f"dlq.{stage}"]
-        )
+        return await find(reader, decoders(), wanted, limit, with_settled=with_settled, topics=world.places.topics)
     finally:
         await reader.close()
 
@@ -42,6 +39,32 @@ async def test_letters_are_found_by_stage_source_and_time(world: World) -> None:
     assert (letter.uid, letter.origin and letter.origin.offset) == (uid_of(2), 11)
     assert (await found(world, Wanted(reasons=["tombstone"]))).count == 0
     assert (await found(world, Wanted(since_ms=world.now_ms + 2))).count == 0
+
+
+async def test_letters_are_found_by_category_and_up_to_a_time(world: World) -> None:
+    world.bury("enrich", uid_of(1), 10)
+    assert (await found(world, Wanted(categories=["data"]))).count == 1
+    assert (await found(world, Wanted(categories=["system"]))).count == 0
+    assert (await found(world, Wanted(until_ms=world.now_ms + 1))).count == 0, "it died then"
+    assert (await found(world, Wanted(until_ms=world.now_ms + 2))).count == 1
+
+
+async def test_letters_that_were_settled_are_left_out_unless_asked_for(world: World) -> None:
+    for offset in range(3):
+        world.bury("enrich", uid_of(offset), offset, times=2)
+    world.settle(Command.RETRY, "enrich", uid_of(0), 0)
+    world.settle(Command.PURGE, "enrich", uid_of(1), 1)
+    resting = await found(world, Wanted())
+    assert [letter.origin and letter.origin.offset for letter in resting.letters] == [2, 2]
+    assert (resting.hidden, resting.settled) == (4, {})
+    everything = await found(world, Wanted(), with_settled=True)
+    assert (everything.count, everything.hidden) == (6, 0)
+    done = {letter.origin and letter.origin.offset: everything.settled.get(letter.id) for letter in everything.letters}
+    assert done == {
+        0: Done(Command.RETRY, "somebody@somewhere", world.now_ms),
+        1: Done(Command.PURGE, "somebody@somewhere", world.now_ms),
+        2: None,
+    }
 
 
 async def test_the_last_ones_are_given_and_all_are_counted(world: World) -> None:

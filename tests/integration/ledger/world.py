@@ -14,6 +14,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported, untyped
 
 from penstock.clock import SystemClock
@@ -21,23 +22,31 @@ from penstock.lake.chain import commit
 from penstock.lake.layout import Chain, folder_of
 from penstock.lake.manifest import LakeFile, Manifest
 from penstock.lake.store import open_store
+from penstock.ledger.audit import Action, Command, SettledLetter
 from penstock.ledger.count import TOPICS, Ledger, Places, Verdict, open_ledger
+from penstock.ledger.decoding import Decoders
 from penstock.ledger.expectation import Expectation
+from penstock.ledger.identity import Place
 from penstock.ledger.kafka_reader import KafkaReader
 from penstock.schema import files
 from penstock.schema.codec import Codec, Decoder
 from penstock.stream.kafka_config import producer as producer_config
 from tests.conftest import RunningStack
 
-SCHEMA_ID = 7
+RECORDS = {7: "dead_letter", 8: "dlq_action"}
+INPUTS = {"ingest": "raw", "dedup": "raw", "enrich": "unique", "sentiment": "enriched"}
+"""Account of what a stage reads; the others read `scored`."""
 
 
-class OneSchema:
-    """A registry that knows one schema: the dead letters'."""
+class Schemas:
+    """A registry that knows `RECORDS`."""
 
     async def schema(self, schema_id: int) -> Mapping[str, Any]:
-        assert schema_id == SCHEMA_ID
-        return files.latest("dead_letter")
+        return files.latest(RECORDS[schema_id])
+
+
+def decoders() -> Decoders:
+    return Decoders(Decoder(Schemas(), "dead_letter"), Decoder(Schemas(), "dlq_action"))
 
 
 def uid_of(number: int) -> bytes:
@@ -52,7 +61,7 @@ class World:
         self.topic_ids = topic_ids
         self.now_ms = SystemClock().now_ms()
         self._stack = stack
-        self._letters = Codec(SCHEMA_ID, files.latest("dead_letter"))
+        self._letters, self._actions = (Codec(number, files.latest(record)) for number, record in RECORDS.items())
         self._spans = 0
         self._producer = Producer(
             producer_config(stack.bootstrap_servers, "world") | {"transactional.id": f"world-{uuid4().hex}"}
@@ -77,18 +86,53 @@ class World:
             )
         self._producer.commit_transaction(30)
 
-    def bury(
-        self, stage: str, uid: bytes | None, offset: int, *, source: str | None = "github", times: int = 1
+    def send_back(self, stage: str, uid: bytes, *, at_ms: int, source: str = "github") -> None:
+        """A record of retry.<stage>, sent back now, whose ingest time is `at_ms`."""
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("uid", uid), ("source", source.encode()), ("ingest-time", b"%d" % at_ms)
+        ]  # fmt: skip
+        self._producer.begin_transaction()
+        self._producer.produce(self.places.topics[f"retry.{stage}"], b"bytes", headers=headers, timestamp=self.now_ms)
+        self._producer.commit_transaction(30)
+
+    def settle(
+        self, command: Command, stage: str, uid: bytes | None, offset: int, *, source: str | None = "github"
     ) -> None:
-        """A dead letter of `stage` for a record at that offset of its input, `times` over."""
-        topic = {"dedup": "raw", "enrich": "unique", "sentiment": "enriched"}.get(stage, "scored")
+        """The audit's word that the letter of `stage` for a record at that offset of its input was settled."""
+        place = Place(self.topic_ids[self.places.topics[INPUTS.get(stage, "scored")]], 0, offset)
+        letter = SettledLetter(0, 0, place, self.now_ms, uid, source, 1)
+        action = Action(command, "run", "somebody@somewhere", self.now_ms, stage, "", (letter,))
+        self._producer.begin_transaction()
+        self._producer.produce(self.places.topics["audit"], self._actions.encode(action.to_record()))
+        self._producer.commit_transaction(30)
+
+    async def delete(self, account: str, before: int) -> None:
+        """Deletes the records before that offset from the topic of an account."""
+        admin = AdminClient({"bootstrap.servers": self.places.bootstrap_servers})
+        asked = [KafkaPartition(self.places.topics[account], 0, before)]
+        for done in admin.delete_records(asked).values():
+            await asyncio.to_thread(done.result)
+
+    def bury(
+        self,
+        stage: str,
+        uid: bytes | None,
+        offset: int,
+        *,
+        source: str | None = "github",
+        times: int = 1,
+        at_ms: int | None = None,
+    ) -> None:
+        """A dead letter of `stage` for a record at that offset of its input, `times` over; `at_ms` is when ingest took
+        that in."""
+        topic = INPUTS.get(stage, "scored")
         letter = {
             "stage": stage,
             "topic": self.places.topics[topic],
             "topic_id": self.topic_ids[self.places.topics[topic]],
             "partition": 0,
             "offset": offset,
-            "timestamp": self.now_ms,
+            "timestamp": self.now_ms if at_ms is None else at_ms,
             "value": b"bytes",
             "headers": [],
             "reason": "bad-magic",
@@ -137,7 +181,7 @@ class World:
 
     async def open(self, *expected: Expectation, as_of_ms: int | None = None, since_ms: int | None = None) -> Ledger:
         at = self.now_ms + 1000 if as_of_ms is None else as_of_ms
-        return await open_ledger(self.places, expected, Decoder(OneSchema(), "dead_letter"), at, since_ms)
+        return await open_ledger(self.places, expected, decoders(), at, since_ms)
 
     async def verdict(self, *expected: Expectation, as_of_ms: int | None = None) -> Verdict:
         ledger = await self.open(*expected, as_of_ms=as_of_ms)

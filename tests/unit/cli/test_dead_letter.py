@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from penstock.cli import main as cli
 from penstock.cli.dead_letter import as_json, as_text
 from penstock.cli.ledger import judged_sinks
+from penstock.ledger.audit import Command, Done
 from penstock.ledger.identity import Place
 from penstock.ledger.letters import DeadLetter
 
@@ -51,6 +52,15 @@ def test_a_letter_is_shown_with_its_name_its_original_and_its_bytes() -> None:
     assert "header      source: github" in shown
 
 
+def test_a_letter_that_was_settled_says_when_and_by_whom() -> None:
+    done = Done(Command.RETRY, HOSTILE, 3_000)
+    assert "settled     retry, 1970-01-01T00:00:03.000Z, by \\x1b]0;owned" in as_text(LETTER, None, done)
+    assert as_json(LETTER, settled=done)["settled"] == {
+        "command": "retry", "who": HOSTILE, "at": "1970-01-01T00:00:03.000Z"
+    }  # fmt: skip
+    assert as_json(LETTER)["settled"] is None
+
+
 def test_a_tombstone_is_shown_as_one() -> None:
     assert "none: a tombstone" in as_text(replace(LETTER, value=None), None)
 
@@ -76,16 +86,10 @@ def test_json_has_all_bytes_as_hex() -> None:
     assert "value" not in as_json(LETTER)
 
 
-@pytest.mark.parametrize("command", ["retry", "purge"])
-def test_what_is_not_there_yet_says_so(command: str) -> None:
-    done = CliRunner().invoke(cli.main, ["dlq", command, "--stage", "enrich"])
-    assert done.exit_code == 1
-    assert "is not there yet" in done.output
-
-
-@pytest.mark.parametrize("name", ["12", "nowhere/0/12", "enrich/12"])
-def test_a_wrong_name_of_a_letter_is_wrong_usage(name: str) -> None:
-    done = CliRunner().invoke(cli.main, ["dlq", "show", name])
+@pytest.mark.parametrize("name", ["12", "nowhere/0/12", "enrich/12", "enrich/0/x", "enrich/0/1/2"])
+@pytest.mark.parametrize("command", ["show", "retry", "purge"])
+def test_a_wrong_name_of_a_letter_is_wrong_usage(command: str, name: str) -> None:
+    done = CliRunner().invoke(cli.main, ["dlq", command, name])
     assert done.exit_code == 2
     assert "is no letter's name" in done.output
 

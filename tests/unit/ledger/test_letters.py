@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from penstock.ledger.identity import Cut, Place, identify
-from penstock.ledger.letters import LetterCount
+from penstock.ledger.letter_count import LetterCount
 from penstock.ledger.tally import UNKNOWN, hash_of_coordinate, hash_of_uid
 from tests.unit.cli.test_dead_letter import LETTER
 
@@ -37,16 +37,16 @@ def test_letters_of_one_original_count_once_and_others_for_themselves() -> None:
     count = LetterCount()
     for offset in (1, 2, 3):
         count.add(LETTER, Place("dlq", 0, offset))
-    assert [tally.count for tally in count.tallies.read().values()] == [1]
+    assert [tally.count for tally in count.dead().values()] == [1]
     count.add(replace(LETTER, origin=HERE._replace(offset=3)), Place("dlq", 0, 4))
-    assert [tally.count for tally in count.tallies.read().values()] == [2]
+    assert [tally.count for tally in count.dead().values()] == [2]
 
 
 def test_letters_whose_originals_never_were_in_kafka_count_each_for_itself() -> None:
     count = LetterCount()
     for offset in (1, 2):
         count.add(replace(LETTER, origin=None), Place("dlq", 0, offset))
-    assert [tally.count for tally in count.tallies.read().values()] == [2]
+    assert [tally.count for tally in count.dead().values()] == [2]
 
 
 def test_a_cut_has_both_its_ends() -> None:

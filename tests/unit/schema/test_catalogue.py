@@ -13,6 +13,7 @@ DAY_MS = 86_400_000
 MIB = 1 << 20
 EVENT_LIMIT = MIB
 STAGES = ("ingest", "dedup", "enrich", "sentiment", "sink-postgres", "sink-s3")
+OTHERS = {"dedup.seen", "ingest.cursors", "dlq.audit"}
 CATALOGUE = load_catalogue()
 
 
@@ -20,7 +21,7 @@ def test_the_catalogue_has_every_topic_of_the_flow() -> None:
     events = {f"events.{name}" for name in ("inbox", "raw", "unique", "enriched", "scored", "duplicates", "late")}
     retried = {f"retry.{stage}" for stage in STAGES if stage not in {"ingest", "dedup"}}
     dead = {f"dlq.{stage}" for stage in STAGES}
-    assert {topic.name for topic in CATALOGUE.topics} == events | retried | dead | {"dedup.seen", "ingest.cursors"}
+    assert {topic.name for topic in CATALOGUE.topics} == events | retried | dead | OTHERS
 
 
 def test_keyed_topics_have_eight_partitions_and_dead_letters_one() -> None:
@@ -59,15 +60,16 @@ def test_what_dedup_forwards_fits_everywhere_it_goes() -> None:
 
 def test_timestamps_are_ours_only_where_our_clocks_write_them() -> None:
     by_the_broker = {topic.name for topic in CATALOGUE.topics if topic.timestamp_type == "LogAppendTime"}
-    assert by_the_broker == {"events.inbox", *(f"dlq.{stage}" for stage in STAGES)}
+    assert by_the_broker == {"events.inbox", "dlq.audit", *(f"dlq.{stage}" for stage in STAGES)}
     assert CATALOGUE.topic("events.raw").kafka_configs(1)["message.timestamp.after.max.ms"] == "150000"
 
 
 def test_retention_is_as_designed() -> None:
     days = {topic.name: topic.retention_ms // DAY_MS for topic in CATALOGUE.topics if topic.retention_ms != NEVER}
     month = {"events.duplicates", "events.late", *(f"dlq.{stage}" for stage in STAGES)}
+    assert days.pop("dlq.audit") == 365
     assert days == {name: 30 if name in month else 7 for name in days}
-    assert {topic.name for topic in CATALOGUE.topics} - days.keys() == {"dedup.seen", "ingest.cursors"}
+    assert {topic.name for topic in CATALOGUE.topics} - days.keys() == OTHERS
     assert CATALOGUE.topic("dedup.seen").cleanup == "delete"
     assert CATALOGUE.topic("ingest.cursors").cleanup == "compact"
 
