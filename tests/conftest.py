@@ -1,9 +1,10 @@
-"""What tests of several folders share: the embedded stack, started once for all of them."""
+"""What tests of several folders share: the embedded stack, of one broker and of three, started once for all of them."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
     PENSTOCK_TEST_STACK=<data folder> uses a stack that already runs there, and leaves it running.
     """
-    kept = os.environ.get("PENSTOCK_TEST_STACK")
-    data = Path(kept) if kept else tmp_path_factory.mktemp("stack") / "data"
+    with _running(os.environ.get("PENSTOCK_TEST_STACK"), tmp_path_factory, nodes=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Likewise, with three brokers: `penstock up --nodes 3`. Who stops one brings it back.
+
+    PENSTOCK_TEST_STACK_OF_THREE=<data folder> uses one that already runs there.
+    """
+    with _running(os.environ.get("PENSTOCK_TEST_STACK_OF_THREE"), tmp_path_factory, nodes=3) as running:
+        yield running
+
+
+@contextmanager
+def _running(kept: str | None, folders: pytest.TempPathFactory, nodes: int) -> Iterator[RunningStack]:
+    data = Path(kept) if kept else folders.mktemp("stack") / "data"
     try:
-        _penstock(data, "up")
+        _penstock(data, "up", "--nodes", str(nodes))
         state = StateFile(data).read()
         assert state is not None
         yield _endpoints(state, data)

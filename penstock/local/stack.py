@@ -113,9 +113,7 @@ class Stack:
             except BaseException:
                 self._cancelled.set()
                 _wait_all(jobs)
-                for part in parts:
-                    if part.name in started:
-                        self._stop(part)
+                self._stop_all([part for part in parts if part.name in started], self._file.read() or state)
                 raise
 
     def _bring_up(self, part: Part, start: bool, started: list[str]) -> None:
@@ -164,9 +162,7 @@ class Stack:
             state = settle_nodes(self.data, self._file.read(), None)
             parts = self.parts(state)
             stopped = [part.name for part in parts if alive(state.running.get(part.name))]
-            stuck = without_majority(state)
-            with ThreadPoolExecutor(len(parts), thread_name_prefix="part") as pool:
-                _first_error([pool.submit(self._stop, part, in_order=part.name not in stuck) for part in parts])
+            self._stop_all(parts, state)
             if volumes:
                 for part in parts:
                     part.remove()
@@ -181,6 +177,12 @@ class Stack:
             for part in parts.values():
                 part.remove()
         return stopped
+
+    def _stop_all(self, parts: list[Part], state: State) -> None:
+        """All at once: nodes that went one after the other would leave the last without a majority."""
+        stuck = without_majority(state)
+        with ThreadPoolExecutor(max(1, len(parts)), thread_name_prefix="part") as pool:
+            _first_error([pool.submit(self._stop, part, in_order=part.name not in stuck) for part in parts])
 
     def _stop(self, part: Part, *, in_order: bool = True) -> None:
         state = self._file.read()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # re-exported, untyped
 
@@ -25,8 +25,9 @@ _TIMEOUT_S = 20.0
 
 
 class KafkaBench:
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, replicas: int) -> None:
         self._servers = bootstrap_servers
+        self._replicas = replicas
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "partitioner": "murmur2_random"})
         self._brokers: list[KafkaBroker] = []
@@ -42,27 +43,24 @@ class KafkaBench:
     async def recreate(self, topic: str, partitions: int = 1) -> None:
         for done in self._admin.delete_topics([topic]).values():
             await asyncio.to_thread(done.result, _TIMEOUT_S)
+        await self._everywhere(topic, there=False)
         await self._create(topic, partitions)
 
     async def _create(self, name: str, partitions: int, **config: Any) -> None:
         settings = {_CONFIG[key]: str(value) for key, value in config.items() if key in _CONFIG}
         if config.get("log_append_time"):
             settings["message.timestamp.type"] = "LogAppendTime"
-        made = self._admin.create_topics([NewTopic(name, partitions, 1, config=settings)])
+        settings["min.insync.replicas"] = str(max(1, self._replicas - 1))
+        made = self._admin.create_topics([NewTopic(name, partitions, self._replicas, config=settings)])
         await asyncio.to_thread(made[name].result, _TIMEOUT_S)
-        async with asyncio.timeout(_TIMEOUT_S):
-            # The controller knows it, the brokers soon will.
-            while not await asyncio.to_thread(self._knows, name):  # noqa: ASYNC110  the broker has no event to wait for
-                await asyncio.sleep(0.05)
+        await self._everywhere(name, there=True)
 
-    def _knows(self, topic: str) -> bool:
-        described = self._admin.describe_topics(TopicCollection([topic]))[topic]
-        try:
-            return not described.result(_TIMEOUT_S).is_internal
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
-            return False
+    async def _everywhere(self, topic: str, *, there: bool) -> None:
+        """Waits until every broker shows what the controller has done: each follows it in its own time."""
+        async with asyncio.timeout(_TIMEOUT_S):
+            for address in self._servers.split(","):
+                while await asyncio.to_thread(_shows, address, topic) != there:  # noqa: ASYNC110  nothing to wait for
+                    await asyncio.sleep(0.05)
 
     def broker(
         self,
@@ -122,3 +120,10 @@ class KafkaBench:
 
     async def close(self) -> None:
         await asyncio.gather(*(broker.close() for broker in self._brokers))
+
+
+def _shows(address: str, topic: str) -> bool:
+    """Whether the broker at this address has the topic, with a leader for each partition."""
+    # A client's first question goes to the address it was given; later ones to any broker.
+    found = AdminClient({"bootstrap.servers": address}).list_topics(timeout=_TIMEOUT_S).topics.get(topic)
+    return found is not None and all(partition.leader >= 0 for partition in found.partitions.values())

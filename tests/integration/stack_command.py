@@ -9,10 +9,13 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import asyncpg
+import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from penstock.local.postgres_home import find_home
+from penstock.local.process import start_mark
 from penstock.local.state import State, StateFile
 
 
@@ -88,3 +91,14 @@ async def _sql(dsn: str, statement: str) -> object:
         return await connection.fetchval(statement)
     finally:
         await connection.close()
+
+
+def processes_that_mention(data: Path) -> list[str]:
+    """Every part is started with a path of its own data, so this finds what stack.json may have forgotten."""
+    homes = (str(data), str(find_home(data).folder))
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if any(home in line for home in homes) and start_mark(process.pid) and process.pid != os.getpid():
+            found.append(line)
+    return found

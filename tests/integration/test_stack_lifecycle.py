@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import pytest
 
 from penstock.local.part import log_path
 from penstock.local.postgres_home import find_home
-from penstock.local.process import alive, start_mark
+from penstock.local.process import alive
 from tests.conftest import RunningStack
 from tests.integration.stack_command import (
     good,
     penstock,
+    processes_that_mention,
     read_committed,
     register,
     sql,
@@ -30,16 +30,6 @@ from tests.integration.stack_command import (
 pytestmark = pytest.mark.integration
 
 VALUES = [b"one", b"two", b"three"]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    """A data folder whose stack is gone at the end, whatever happened."""
-    folder = tmp_path / "data"
-    try:
-        yield folder
-    finally:
-        penstock(folder, "down", "--volumes")
 
 
 @pytest.mark.timeout(600)  # a dozen starts of Java, on a machine that may be busy
@@ -98,17 +88,6 @@ def test_data_survive_kill_9_of_every_part_and_down_leaves_nothing(data: Path) -
     assert not data.exists()
     assert not home.exists()
     assert processes_that_mention(data) == []
-
-
-def processes_that_mention(data: Path) -> list[str]:
-    """Every part is started with a path of its own data, so this finds what stack.json may have forgotten."""
-    homes = (str(data), str(find_home(data).folder))
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if any(home in line for home in homes) and start_mark(process.pid) and process.pid != os.getpid():
-            found.append(line)
-    return found
 
 
 def test_two_stacks_do_not_know_each_other(stack: RunningStack, data: Path) -> None:
