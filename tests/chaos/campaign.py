@@ -20,8 +20,14 @@ from tests.chaos.report import Report, Struck
 from tests.chaos.stack import ChaosStack
 from tests.chaos.verdict import verdict
 
-_QUICK = {"PENSTOCK_SINK_S3_FLUSH_IDLE_S": "0.5", "PENSTOCK_SINK_S3_FLUSH_AGE_S": "3"}
-"""So that many files are closed in a short time."""
+_SETTINGS = {
+    # So that many files are closed in a short time.
+    "PENSTOCK_SINK_S3_FLUSH_IDLE_S": "0.5",
+    "PENSTOCK_SINK_S3_FLUSH_AGE_S": "3",
+    # What piled up behind a fault comes at once: room for all of it, so that nothing need be dropped.
+    "PENSTOCK_GATEWAY_QUEUE_EVENTS": "100000",
+    "PENSTOCK_GATEWAY_QUEUE_BYTES": "268435456",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Campaign:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._stack.down)
             await self._stack.up()
-            environment = {**_QUICK, **self._stack.environment()}
+            environment = {**_SETTINGS, **self._stack.environment()}
             fleet = Fleet(self._stack.data, self._folder, environment, self._settings.commands)
             closing.push_async_callback(fleet.close)
             await asyncio.gather(*(fleet.start(service) for service in plan.SERVICES))

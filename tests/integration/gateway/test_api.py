@@ -224,7 +224,9 @@ class Service:
                 f'penstock_records_total{{stage="dedup",outcome="duplicate"}} {self.records / 5}\n'
                 'penstock_lag{stage="dedup",topic="events.raw",partition="0"} 7\n'
             )
-        return web.Response(status=200 if self.ready or request.path == "/livez" else 503)
+        if self.ready or request.path == "/livez":
+            return web.Response()
+        return web.Response(status=503, text="restoring what they need\n")
 
 
 @asynccontextmanager
