@@ -255,6 +255,7 @@ class SinkLoop:
         await self._broker.resume(offsets)
         for tp, offset in offsets.items():
             self._assignment.start(tp, offset)
+        self._untold.update(offsets)  # whoever had them before may have died before it told the group
         log.info("started", offsets={str(tp): offset for tp, offset in offsets.items()})
 
     def _drop(self, partitions: Collection[TopicPartition]) -> None:
