@@ -46,6 +46,8 @@ class S3Sink:
         self._timeout_s = timeout_s
         self._attempting = attempting
         self._buffers: dict[tuple[str, int], Buffer] = {}
+        self._unsaid: set[TopicPartition] = set()
+        """Flushed beside one that failed: the caller has not heard of it yet."""
 
     async def positions(
         self, partitions: Collection[TopicPartition], topic_ids: Mapping[str, str]
@@ -79,7 +81,8 @@ class S3Sink:
         return dead
 
     def due(self, now_s: float) -> Collection[TopicPartition]:
-        return self._policy.due({TopicPartition(*at): buffer.fill for at, buffer in self._buffers.items()}, now_s)
+        fills = {TopicPartition(*at): buffer.fill for at, buffer in self._buffers.items()}
+        return self._policy.due(fills, now_s) | self._unsaid
 
     async def flush(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Flushed]:
         """Partitions are committed side by side; when some fail, the others stand, and say so in the next flush."""
@@ -89,6 +92,7 @@ class S3Sink:
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         for partition in partitions:
             self._buffers.pop(partition, None)
+            self._unsaid.discard(partition)
 
     async def close(self) -> None:
         pass
@@ -117,7 +121,9 @@ class S3Sink:
             if failure is None or done.ours:
                 self._buffers[partition].restart(done.next)
         if failure is not None:
+            self._unsaid.update(partition for partition, done in flushed.items() if done.ours)
             raise failure
+        self._unsaid.difference_update(flushed)
         return flushed
 
     async def _flush(self, partition: TopicPartition, end: int) -> int:
