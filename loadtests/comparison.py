@@ -6,7 +6,6 @@ that lost, doubled or changed a record has no rate.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -82,7 +81,7 @@ def compare(
     """Name to its runs, one for each turn."""
     inputs: dict[int, tuple[str, topics.Content]] = {}
     for length in {int(records * contender.share) for contender in contenders}:
-        source = f"load-{os.getpid()}-{size_bytes}-{length}"
+        source = f"load-{uuid4().hex[:8]}-{size_bytes}-{length}"
         topics.create(bootstrap_servers, source)
         topics.fill(bootstrap_servers, source, length, size_bytes)
         inputs[length] = source, topics.content(bootstrap_servers, source)
