@@ -8,14 +8,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from penstock.errors import Category, SystemFaultError
+from penstock.errors import Category, SystemFaultError, TransientError
 from penstock.stream import kafka_config
 from penstock.stream.port import Assigned, Event, Lost, Polled, Record, Revoked, TopicPartition
 from penstock.stream.transactions import explain
-from penstock.stream.verdicts import UNFORESEEN, verdict
+from penstock.stream.verdicts import UNFORESEEN, cause, verdict
 
 _CALL_TIMEOUT_S = 5.0
+_SEEK_S = 2.0
 
 
 class GroupReader:
@@ -120,9 +122,15 @@ class GroupReader:
         self._live().resume([KafkaPartition(*tp) for tp in partitions])
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
-        consumer = self._live()
+        """
+        Raises:
+            TransientError: the client is still not ready for it.
+        """
         for tp, offset in offsets.items():
-            consumer.seek(KafkaPartition(*tp, offset))
+            try:
+                _patiently(self._live().seek, KafkaPartition(*tp, offset))
+            except KafkaException as error:
+                raise TransientError(f"{tp} cannot be read from offset {offset} yet: {error}") from error
             self._sought[tp] = offset
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -198,6 +206,18 @@ class GroupReader:
         if self._consumer is None:
             raise SystemFaultError("the consumer is closed")
         return self._consumer
+
+
+def _is_unready(error: BaseException) -> bool:
+    known = cause(error)
+    return known is not None and known.code() == KafkaError._STATE  # noqa: SLF001  the client's public codes
+
+
+_patiently = Retrying(
+    retry=retry_if_exception(_is_unready), wait=wait_fixed(0.01), stop=stop_after_delay(_SEEK_S), reraise=True
+)
+"""A partition is assigned at once, and taken up by a thread of the client's a moment later; until then it has no place
+to seek in."""
 
 
 def _set(partitions: Sequence[KafkaPartition]) -> frozenset[TopicPartition]:

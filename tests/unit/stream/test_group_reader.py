@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from penstock.errors import TransientError
+from penstock.stream import group_reader
 from penstock.stream.group_reader import GroupReader
 from penstock.stream.kafka import KafkaBroker
 from penstock.stream.kafka_config import ClientSettings
@@ -39,6 +42,8 @@ class Script:
         self.at: dict[TopicPartition, int] = {HELD: -1001, KEPT: -1001}
         self.sought: list[tuple[TopicPartition, int]] = []
         self.calls: list[str] = []
+        self.unready = 0
+        """How many seeks are refused: the client has not taken the partition up yet."""
 
     def consume(self, count: int, timeout_s: float) -> list[Any]:
         for message in self._before:
@@ -56,6 +61,9 @@ class Script:
         return [KafkaPartition(p.topic, p.partition, self.at[TopicPartition(p.topic, p.partition)]) for p in partitions]
 
     def seek(self, partition: KafkaPartition) -> None:
+        if self.unready > 0:
+            self.unready -= 1
+            raise KafkaException(KafkaError(KafkaError._STATE, "Failed to seek: Local: Erroneous state"))
         where = TopicPartition(partition.topic, partition.partition)
         self.at[where] = -1001
         self.sought.append((where, partition.offset))
@@ -122,6 +130,22 @@ def test_a_new_partition_is_known_and_paused_before_it_is_assigned() -> None:
     bench = Bench([], [], lambda _: None)
     bench.reader._assigned(bench.client, [KafkaPartition(*KEPT)])  # type: ignore[arg-type]
     assert bench.client.calls == ["position", "pause", "incremental_assign"]
+
+
+def test_a_partition_that_the_client_has_not_taken_up_yet_is_sought_again() -> None:
+    """Right after an assignment, and the more often the busier the machine is, the client refuses a seek."""
+    bench = Bench([], [], lambda _: None)
+    bench.client.unready = 3
+    bench.reader.seek({KEPT: 7})
+    assert bench.client.sought == [(KEPT, 7)]
+
+
+def test_a_partition_that_cannot_be_sought_is_started_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_reader, "_patiently", lambda seek, partition: seek(partition))
+    bench = Bench([], [], lambda _: None)
+    bench.client.unready = 1
+    with pytest.raises(TransientError, match=r"events.raw\[1\] cannot be read from offset 7 yet"):
+        bench.reader.seek({KEPT: 7})
 
 
 @pytest.fixture
