@@ -34,6 +34,18 @@ LAG = Metric(
 )
 PARTITIONS = Metric("penstock_partitions", "gauge", "Partitions held.", ("stage",))
 READY = Metric("penstock_ready", "gauge", "1 when assigned and restored.", ("stage",))
+RESTORED = Metric(
+    "penstock_restored",
+    "gauge",
+    "Changelog records read, of a partition that is being restored.",
+    ("stage", "topic", "partition"),
+)
+RESTORE_REMAINING = Metric(
+    "penstock_restore_remaining",
+    "gauge",
+    "Changelog offsets still to be read before the partition goes on.",
+    ("stage", "topic", "partition"),
+)
 CIRCUIT = Metric(
     "penstock_circuit",
     "gauge",
@@ -68,6 +80,8 @@ METRICS = (
     LAG,
     PARTITIONS,
     READY,
+    RESTORED,
+    RESTORE_REMAINING,
     CIRCUIT,
     PROGRESS,
     SEEN_ENTRIES,

@@ -91,7 +91,10 @@ class Host:
             return "starting"
         if troubles := [trouble for one in self._dependencies if (trouble := one.trouble) is not None]:
             return "; ".join(troubles)
-        return None if runnable.ready else "no partitions yet, or restoring what they need"
+        if runnable.ready:
+            return None
+        restoring = [told for meter in self._meters if (told := meter.restoring) is not None]
+        return "; ".join(restoring) or "no partitions yet, or about to begin with them"
 
 
 Build = Callable[[SettingsT, Host], Awaitable[Runnable]]

@@ -114,6 +114,7 @@ class Loop:
                 self._live = True
             await self._resume()
             restoring = self._live and await self._restore.step()
+            self._meter.restores(self._restore.progress)
             await self._handle(restoring)
             await self._keep_house()
         except TransientError as error:

@@ -6,6 +6,7 @@ from penstock import metrics
 from penstock.clock import Clock
 from penstock.metrics import Metrics
 from penstock.stream.port import Outcome, TopicPartition
+from penstock.stream.restore import Progress
 
 
 class Meter:
@@ -21,7 +22,10 @@ class Meter:
         self._partitions = table.gauge(metrics.PARTITIONS).labels(stage)
         self._ready = table.gauge(metrics.READY).labels(stage)
         self._progress = table.gauge(metrics.PROGRESS).labels(stage)
+        self._restored = table.gauge(metrics.RESTORED)
+        self._remaining = table.gauge(metrics.RESTORE_REMAINING)
         self._held: set[TopicPartition] = set()
+        self._restoring: Mapping[TopicPartition, Progress] = {}
         self.last_progress_s = clock.monotonic_s()
         self.ready = False
 
@@ -55,6 +59,27 @@ class Meter:
             self._position.labels(self._stage, tp.topic, str(tp.partition)).set(position)
             if tp in ends:
                 self._lag.labels(self._stage, tp.topic, str(tp.partition)).set(max(0, ends[tp] - position))
+
+    @property
+    def restoring(self) -> str | None:
+        """What is being restored and how far it is, in a sentence; None when nothing is."""
+        if not self._restoring:
+            return None
+        told = (
+            f"{tp}, {progress.restored:,} changelog records read, {progress.remaining:,} offsets to go"
+            for tp, progress in sorted(self._restoring.items())
+        )
+        return f"restoring {'; '.join(told)}"
+
+    def restores(self, partitions: Mapping[TopicPartition, Progress]) -> None:
+        """The partitions whose changelog is being read."""
+        for gone in self._restoring.keys() - partitions.keys():
+            for gauge in (self._restored, self._remaining):
+                gauge.remove(self._stage, gone.topic, str(gone.partition))
+        for tp, progress in partitions.items():
+            self._restored.labels(self._stage, tp.topic, str(tp.partition)).set(progress.restored)
+            self._remaining.labels(self._stage, tp.topic, str(tp.partition)).set(progress.remaining)
+        self._restoring = partitions
 
     def holds(self, partitions: Collection[TopicPartition], *, ready: bool) -> None:
         if ready != self.ready or len(partitions) != len(self._held) or not self._held.issuperset(partitions):

@@ -4,8 +4,9 @@ In this order, which matters: the stable committed offset, the end of the change
 the check that its "next input offset" is the committed one, seek, resume.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -23,6 +24,16 @@ _CHUNK_RECORDS = 500
 _RETRY_S = 0.1
 
 
+class Progress(NamedTuple):
+    """How far a partition's restore is: changelog records read, and changelog offsets still to go."""
+
+    restored: int
+    remaining: int
+
+
+_TELL_EVERY_S = 5.0
+
+
 @dataclass(slots=True)
 class _Replay:
     """One partition's changelog on its way in."""
@@ -30,9 +41,15 @@ class _Replay:
     committed: int
     next: int
     end: int
+    tell_at_s: float
+    """When its progress is logged next: a restore that is quick is not worth a line."""
     records: int = 0
     deadline_s: float | None = None
     """Until when the changelog may disagree; None while it has not."""
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.records, max(0, self.end - self.next))
 
 
 class Restore:
@@ -70,6 +87,11 @@ class Restore:
             self._later()
         return bool(self._assignment.starting) and self._clock.monotonic_s() >= self._not_before_s
 
+    @property
+    def progress(self) -> Mapping[TopicPartition, Progress]:
+        """Of the partitions whose changelog is being read."""
+        return {tp: replay.progress for tp, replay in self._replays.items()}
+
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Partitions that are no longer ours, or have to be started anew."""
         for tp in partitions:
@@ -91,12 +113,14 @@ class Restore:
             committed = self._known(tp, offset)
             end = (await self._broker.end_offsets([changelog]))[changelog]
             begin = (await self._broker.begin_offsets([changelog]))[changelog]
-            replay = self._replays[tp] = _Replay(committed, begin, end)
+            tell_at_s = self._clock.monotonic_s() + _TELL_EVERY_S
+            replay = self._replays[tp] = _Replay(committed, begin, end, tell_at_s)
         records = await self._broker.read(changelog, replay.next, replay.end, _CHUNK_RECORDS)
         if records:
             state.restore(tp.partition, records)
             replay.next = records[-1].offset() + 1
             replay.records += len(records)
+            self._tell(tp, replay)
             return
         await self._check(tp, changelog, replay, state)
 
@@ -127,6 +151,13 @@ class Restore:
         replay.end = (await self._broker.end_offsets([changelog]))[changelog]
         replay.committed = self._known(tp, (await self._broker.stable_offsets([tp]))[tp])
         self._later()
+
+    def _tell(self, tp: TopicPartition, replay: _Replay) -> None:
+        if self._clock.monotonic_s() < replay.tell_at_s:
+            return
+        replay.tell_at_s = self._clock.monotonic_s() + _TELL_EVERY_S
+        restored, remaining = replay.progress
+        log.info("restoring", partition=str(tp), changelog_records=restored, remaining=remaining)
 
     async def _remember(self, topic: str) -> None:
         self._same(topic, await self._broker.topic_id(topic))

@@ -23,6 +23,8 @@ from contextlib import suppress
 from penstock.errors import PermanentError, SystemFaultError, TransientError
 from penstock.service import Host, run
 from penstock.settings import Settings
+from penstock.stream.port import TopicPartition
+from penstock.stream.restore import Progress
 
 class Own(Settings, env_prefix="PENSTOCK_OWN_"):
     does: str = "stop"
@@ -40,6 +42,11 @@ class Service:
                     with suppress(TransientError):
                         async with self.postgres.attempt():
                             raise TransientError("connection refused")
+            case "wait for partitions":
+                self.ready = False
+            case "restore":
+                self.ready = False
+                self.meter.restores({TopicPartition("in", 2): Progress(1200, 34)})
             case "hang":
                 await asyncio.Event().wait()
             case "drain for ever":
@@ -124,6 +131,21 @@ def test_it_announces_itself_and_leaves_nothing_behind(start: Callable[..., Proc
     process.popen.send_signal(signal.SIGTERM)
     assert process.ended() == 0
     assert not process.endpoints.exists()
+
+
+@pytest.mark.parametrize(
+    ("does", "why"),
+    [
+        ("wait for partitions", "no partitions yet, or about to begin with them"),
+        ("restore", "restoring in[2], 1,200 changelog records read, 34 offsets to go"),
+    ],
+)
+def test_readyz_says_no_until_the_service_is_ready_and_why(start: Callable[..., Process], does: str, why: str) -> None:
+    process = start(does)
+    process.until(process.endpoints.exists)
+    process.until(lambda: process.ask("readyz") == 503 and "starting" not in process.said)
+    assert process.said == f"not ready: {why}\n"
+    assert process.ask("livez") == 200
 
 
 def test_readyz_names_what_it_waits_for_and_the_metrics_say_so(start: Callable[..., Process]) -> None:
