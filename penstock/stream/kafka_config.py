@@ -58,6 +58,9 @@ def reader(bootstrap_servers: str, client_id: str) -> Config:
         "auto.offset.reset": "error",  # a position is always ours to set, never guessed
         "enable.partition.eof": True,  # tells the end of what can be read, transaction markers included
         "fetch.queue.backoff.ms": 10,  # the default of a second starves a fast reader whose queue was full
+        # What is fetched ahead stands in one queue, first come first served, whatever partition it is of. Kept short, a
+        # record of a quiet partition waits behind no more of a busy one's than this and one fetch of 4 MiB.
+        "queued.min.messages": 10_000,
         "queued.max.messages.kbytes": 65536,
         "fetch.message.max.bytes": 4 * 1024 * 1024,
         # Four times the largest record: the client refuses a fetch size below its message size.

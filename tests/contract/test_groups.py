@@ -24,6 +24,9 @@ from tests.contract.steps import (
     values,
 )
 
+HOT_RECORDS = 60_000
+POLLS_BEFORE = 3_000
+
 
 async def two_partitions(bench: Bench) -> tuple[str, set[TopicPartition]]:
     topic = await bench.topic(partitions=2)
@@ -337,3 +340,29 @@ async def test_positions_at_a_revocation_count_only_what_polls_have_returned(ben
 def _note(returned: dict[TopicPartition, int], records: Sequence[Record]) -> None:
     for record in records:
         returned[TopicPartition(record.topic(), record.partition())] = record.offset() + 1
+
+
+async def test_a_hot_partition_does_not_keep_the_others_waiting(bench: Bench) -> None:
+    """What the client fetches ahead stands in one line, first come first served: that line has to be short."""
+    topic, (hot, cold) = await bench.topic(partitions=2), range(2)
+    await bench.send(lines(bench, topic, *[b"x" * 500] * HOT_RECORDS, partition=hot))
+    broker = bench.broker(bench.name("g"), topic)
+    await broker.start()
+    await start_reading(broker, {TopicPartition(topic, hot), TopicPartition(topic, cold)})
+    await take(broker, POLLS_BEFORE, max_records=1)  # one by one, which gives the client time to fetch all it wants to
+    await bench.send(lines(bench, topic, b"at last", partition=cold))
+    waited_behind = 0
+    while cold not in (of := [record.partition() for record in await take_some(broker)]):
+        waited_behind += len(of)
+    assert waited_behind < (HOT_RECORDS - POLLS_BEFORE) / 2
+    assert await take_some(broker), "there is more of the hot one"
+
+
+async def take_some(broker: Broker) -> Sequence[Record]:
+    """Polls until records come."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            event = await broker.poll(500, POLL_S)
+            if isinstance(event, Polled) and event.records:
+                return event.records
+            assert is_quiet(event), f"waiting for records, got {event}"
