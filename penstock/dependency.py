@@ -12,7 +12,7 @@ import structlog
 from penstock import metrics
 from penstock.breaker import Attempt, Breaker, BreakerSettings, Circuit, Wait
 from penstock.clock import Clock
-from penstock.errors import Category, ThrottledError, classify
+from penstock.errors import ThrottledError, passes
 from penstock.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class Dependency:
         try:
             yield
         except Exception as error:
-            if classify(error) not in (Category.TRANSIENT, Category.THROTTLED):
+            if not passes(error):
                 self._breaker.succeeded(admitted)  # it answered
                 self._tell()
                 raise

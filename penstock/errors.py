@@ -83,3 +83,8 @@ def classify(error: BaseException) -> Category:
     if isinstance(error, OSError):
         return Category.SYSTEM
     return Category.PERMANENT
+
+
+def passes(error: BaseException) -> bool:
+    """Whether it may be over by itself: to be tried again, after a while."""
+    return classify(error) in (Category.TRANSIENT, Category.THROTTLED)

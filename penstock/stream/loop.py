@@ -21,7 +21,7 @@ import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
-from penstock.errors import Category, PermanentError, ThrottledError, TransientError, classify
+from penstock.errors import PermanentError, ThrottledError, TransientError, passes
 from penstock.stream import headers
 from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.beginning import begin
@@ -156,7 +156,7 @@ class Loop:
                 failpoints.hit(f"{self._settings.stage}.before-handle")
                 output = await self._process(records)  # 2.
             except Exception as error:
-                if classify(error) not in (Category.TRANSIENT, Category.THROTTLED):
+                if not passes(error):
                     raise
                 await self._wait_for(error)
                 return

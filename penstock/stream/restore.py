@@ -11,7 +11,7 @@ from typing import NamedTuple
 import structlog
 
 from penstock.clock import Clock
-from penstock.errors import Category, classify
+from penstock.errors import passes
 from penstock.stream.assignment import Assignment
 from penstock.stream.handler import State
 from penstock.stream.port import Broker, TopicPartition
@@ -81,7 +81,7 @@ class Restore:
             else:
                 await self._replay(next(iter(self._assignment.starting)), self._state)
         except Exception as error:
-            if classify(error) is not Category.TRANSIENT:
+            if not passes(error):
                 raise
             log.info("restore waits", error=str(error))
             self._later()

@@ -20,7 +20,7 @@ import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
-from penstock.errors import PermanentError, ThrottledError, TransientError
+from penstock.errors import PermanentError, ThrottledError, TransientError, passes
 from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.beginning import begin
 from penstock.stream.dead_letters import DeadLetters
@@ -113,7 +113,9 @@ class SinkLoop:
                 await self._flush(self._taken.intersection(self._sink.due(self._clock.monotonic_s())))
                 await self._tell_group()
                 self._failures = 0
-        except TransientError as error:
+        except Exception as error:
+            if not passes(error):
+                raise
             await self._wait_for(error)
         self._meter.holds(self._assignment.owned, ready=self.ready)
         if self._valve.shut is not None:
@@ -148,8 +150,9 @@ class SinkLoop:
         starts = starts_of(records)
         try:
             dead = await self._sink.add(records)  # 2.
-        except TransientError:
-            await self._broker.seek(starts)
+        except Exception as error:
+            if passes(error):
+                await self._broker.seek(starts)
             raise
         self._taken.update(starts)
         self._dead.extend(dead)
@@ -173,7 +176,9 @@ class SinkLoop:
         try:
             async with asyncio.timeout(self._settings.commit_deadline_s):
                 await self._flush(partitions)
-        except (TransientError, TimeoutError) as error:
+        except Exception as error:
+            if not passes(error):
+                raise
             self._live = self._live and not isinstance(error, TimeoutError)  # it may have left a transaction open
             log.warning("not flushed", partitions=sorted(map(str, partitions)), error=str(error) or "past the Deadline")
 
@@ -266,7 +271,7 @@ class SinkLoop:
             self._untold.pop(tp, None)
         self._sink.drop(partitions)
 
-    async def _wait_for(self, error: TransientError) -> None:
+    async def _wait_for(self, error: Exception) -> None:
         self._failures += 1
         delay_s = error.retry_after_s if isinstance(error, ThrottledError) else self._settings.backoff_s(self._failures)
         log.warning("waiting", error=str(error), delay_s=round(delay_s, 3), failures=self._failures)

@@ -81,6 +81,34 @@ class Distant(Shelf):
         return await super().flush(ends)
 
 
+class Stumbles(Shelf):
+    """Each of its calls fails the first time, with an error of nobody's own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+        self._left = {"positions", "add", "flush"}
+
+    def _stumble(self, call: str) -> None:
+        if call in self._left:
+            self._left.remove(call)
+            raise self._error
+
+    async def positions(
+        self, partitions: Collection[TopicPartition], topic_ids: Mapping[str, str]
+    ) -> Mapping[TopicPartition, int]:
+        self._stumble("positions")
+        return await super().positions(partitions, topic_ids)
+
+    async def add(self, batch: Sequence[Record]) -> Sequence[Dead]:
+        self._stumble("add")
+        return await super().add(batch)
+
+    async def flush(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Flushed]:
+        self._stumble("flush")
+        return await super().flush(ends)
+
+
 class Polls(MemoryBroker):
     """Notes the longest time between two polls."""
 
@@ -145,5 +173,17 @@ def test_a_loop_that_waits_is_not_ready_until_the_attempt_that_succeeds() -> Non
 
         await running(loop, until=drained)
         assert seen == {False}
+
+    run_in_virtual_time(story())
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("gone"), TimeoutError("late")])
+def test_a_sink_waits_out_what_passes_by_itself_whoever_raised_it(error: Exception) -> None:
+    async def story() -> None:
+        on = cluster()
+        on.send([outgoing(IN, b"%d" % number) for number in range(20)])
+        shelf = Stumbles(error)
+        await running(sink_loop_of(on, shelf, broker=broker_of(on)), until=lambda: len(shelf.stored) == 20)
+        assert shelf.stored == [b"%d" % number for number in range(20)]
 
     run_in_virtual_time(story())
