@@ -91,9 +91,11 @@ class World:
         return uids
 
     @asynccontextmanager
-    async def dedup(self, slot: int = 0, window: WindowSettings | None = None) -> AsyncIterator[Loop]:
+    async def dedup(
+        self, slot: int = 0, window: WindowSettings | None = None, metrics: Metrics | None = None
+    ) -> AsyncIterator[Loop]:
         """One running instance; leaves gracefully at the end."""
-        loop = await self.loop(slot, window or WindowSettings(86_400_000, 300_000, 1))
+        loop = await self.loop(slot, window or WindowSettings(86_400_000, 300_000, 1), metrics)
         stop = asyncio.Event()
         running = asyncio.create_task(loop.run(stop))
         try:
@@ -102,7 +104,7 @@ class World:
             stop.set()
             await running
 
-    async def loop(self, slot: int, window: WindowSettings) -> Loop:
+    async def loop(self, slot: int, window: WindowSettings, metrics: Metrics | None = None) -> Loop:
         clock = SystemClock()
         broker = KafkaBroker(
             ClientSettings(self._stack.bootstrap_servers, self.name, (self.raw,), f"{self.name}.{slot}")
@@ -116,7 +118,7 @@ class World:
             DeadLetters(self.name, letters.encode, {self.raw: await broker.topic_id(self.raw)}, clock),
             LoopSettings(self.name),
             clock,
-            Meter(self.name, Metrics(), clock),
+            Meter(self.name, metrics or Metrics(), clock),
             state,
         )
 
