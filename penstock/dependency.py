@@ -12,13 +12,15 @@ import structlog
 from penstock import metrics
 from penstock.breaker import Attempt, Breaker, BreakerSettings, Circuit, Wait
 from penstock.clock import Clock
-from penstock.errors import ThrottledError, passes
+from penstock.errors import ThrottledError, cause_of, passes
 from penstock.metrics import Metrics
+from penstock.retries import BeforeSleep, Retries
 
 log = structlog.get_logger(__name__)
 
-Attempting = Callable[[], AbstractAsyncContextManager[None]]
-"""Goes around each attempt to reach a dependency: `Dependency.attempt`, or `contextlib.nullcontext`."""
+Attempting = Callable[[], AbstractAsyncContextManager[BeforeSleep | None]]
+"""Goes around each attempt to reach a dependency: `Dependency.attempt`, or `contextlib.nullcontext`. Who tries several
+times within one, by tenacity, hands it what it gives."""
 
 
 class Dependency:
@@ -34,8 +36,11 @@ class Dependency:
         self._clock = clock
         gauge = table.gauge(metrics.CIRCUIT).labels(stage, name)
         gauge.set_function(lambda: self._breaker.circuit(clock.monotonic_s()).value)
+        self._retries = Retries(stage, table)
         self._told = Circuit.CLOSED
         self._why = ""
+        self._cause: str | None = None
+        """Of the last attempt's failure; None where it did not fail."""
 
     @property
     def trouble(self) -> str | None:
@@ -43,8 +48,9 @@ class Dependency:
         return None if self._tell() is Circuit.CLOSED else f"{self.name} is away: {self._why}"
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """
+    async def attempt(self) -> AsyncIterator[BeforeSleep]:
+        """Counted as a retry when the one before failed.
+
         Raises:
             ThrottledError: the circuit is open, or this attempt opened it.
         """
@@ -54,26 +60,31 @@ class Dependency:
             raise ThrottledError(
                 f"{self.name} is left alone for {admitted.wait_s:.1f} s: {self._why}", retry_after_s=admitted.wait_s
             )
+        if self._cause is not None:
+            self._retries.count(self.name, self._cause)
         try:
-            yield
+            yield self._retries.of(self.name)
         except Exception as error:
             if not passes(error):
-                self._breaker.succeeded(admitted)  # it answered
-                self._tell()
+                self._answered(admitted)
                 raise
-            if (wait_s := self._failed(admitted, str(error))) > 0:
+            if (wait_s := self._failed(admitted, error)) > 0:
                 raise ThrottledError(str(error), retry_after_s=wait_s) from error
             raise
         except BaseException:  # cancelled: by whoever has no time left, or by another one's failure
             self._breaker.abandoned(admitted)
             raise
-        self._breaker.succeeded(admitted)
+        self._answered(admitted)
+
+    def _answered(self, attempt: Attempt) -> None:
+        self._cause = None
+        self._breaker.succeeded(attempt)
         self._tell()
 
-    def _failed(self, attempt: Attempt, why: str) -> float:
+    def _failed(self, attempt: Attempt, error: Exception) -> float:
         """Returns how long the circuit is open now."""
         now_s = self._clock.monotonic_s()
-        self._why = why
+        self._cause, self._why = cause_of(error), str(error)
         self._breaker.failed(attempt, now_s)
         self._tell()
         return self._breaker.open_for_s(now_s)

@@ -30,7 +30,20 @@ class PenstockError(Exception):
 
 
 class TransientError(PenstockError):
+    """
+    Args:
+        cause: a short stable word for why, where its class says too little; what retries are counted by.
+    """
+
     category = Category.TRANSIENT
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class BrokerError(TransientError):
+    """Kafka's; `cause` is its row in docs/guarantees.md where it has one."""
 
 
 class ThrottledError(TransientError):
@@ -88,3 +101,13 @@ def classify(error: BaseException) -> Category:
 def passes(error: BaseException) -> bool:
     """Whether it may be over by itself: to be tried again, after a while."""
     return classify(error) in (Category.TRANSIENT, Category.THROTTLED)
+
+
+def cause_of(error: BaseException) -> str:
+    """Why it failed, in a short stable word: the first one stated on the way to its origin, else the class of that."""
+    while True:
+        if isinstance(error, TransientError) and error.cause:
+            return error.cause
+        if error.__cause__ is None:
+            return type(error).__name__
+        error = error.__cause__

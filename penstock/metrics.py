@@ -52,6 +52,12 @@ CIRCUIT = Metric(
     "Circuit breaker before what a stage needs outside Kafka: 0 closed, 1 half-open, 2 open.",
     ("stage", "dependency"),
 )
+RETRIES = Metric(
+    "penstock_retries",
+    "counter",
+    "Attempts made again because one had failed, by its error's class, or for Kafka its row in docs/guarantees.md.",
+    ("stage", "dependency", "cause"),
+)
 PROGRESS = Metric("penstock_progress_timestamp_seconds", "gauge", "Unix time of the loop's last turn.", ("stage",))
 SEEN_ENTRIES = Metric("penstock_seen_entries", "gauge", "First-seen entries that dedup holds.", ("stage", "partition"))
 SEEN_BYTES = Metric("penstock_seen_bytes", "gauge", "Memory they take, index included.", ("stage", "partition"))
@@ -83,6 +89,7 @@ METRICS = (
     RESTORED,
     RESTORE_REMAINING,
     CIRCUIT,
+    RETRIES,
     PROGRESS,
     SEEN_ENTRIES,
     SEEN_BYTES,

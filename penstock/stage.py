@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from penstock.errors import TransientError
+from penstock.retries import KAFKA, BeforeSleep, Retries
 from penstock.schema.codec import SchemaStore, encoder
 from penstock.schema.registry import Registry
 from penstock.service import Host, jitter
@@ -78,15 +79,16 @@ async def _dead_letters(
     host: Host, broker: KafkaBroker, registry: SchemaStore, stage: str, topics: Sequence[str]
 ) -> DeadLetters:
     codec = await encoder(registry, "dead_letter", f"dlq.{stage}-value")
-    topic_ids = {topic: await _topic_id(broker, topic) for topic in topics}
+    patiently = _patiently(Retries(stage, host.metrics).of(KAFKA))
+    topic_ids: dict[str, str] = {topic: await patiently(broker.topic_id, topic) for topic in topics}
     return DeadLetters(stage, codec.encode, topic_ids, host.clock)
 
 
-@retry(
-    retry=retry_if_exception_type(TransientError),
-    wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
-    stop=stop_after_delay(_KAFKA_PATIENCE_S),
-    reraise=True,
-)
-async def _topic_id(broker: KafkaBroker, topic: str) -> str:
-    return await broker.topic_id(topic)
+def _patiently(before_sleep: BeforeSleep) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(TransientError),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+        stop=stop_after_delay(_KAFKA_PATIENCE_S),
+        before_sleep=before_sleep,
+        reraise=True,
+    )

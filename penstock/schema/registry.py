@@ -141,13 +141,14 @@ class Registry:
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float | None = None
     ) -> Any:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransientError),
-            wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
-            stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
-            reraise=True,
-        )
-        async with self._attempting():
+        async with self._attempting() as before_sleep:
+            retrying = AsyncRetrying(
+                retry=retry_if_exception_type(TransientError),
+                wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
+                stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
+                before_sleep=before_sleep,
+                reraise=True,
+            )
             return await retrying(self._ask_once, method, path, body)
 
     async def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
@@ -169,7 +170,9 @@ class Registry:
 
     def _understood(self, status: int, content: bytes) -> Any:
         if status >= 500 or status == 429:
-            raise TransientError(f"the schema registry at {self._url} answers {status}: {_shown(content)}")
+            raise TransientError(
+                f"the schema registry at {self._url} answers {status}: {_shown(content)}", cause=str(status)
+            )
         if status in (401, 403):
             raise SystemFaultError(f"the schema registry at {self._url} does not let us in: {status}")
         try:

@@ -26,6 +26,7 @@ async def begin(broker: Broker, settings: LoopSettings, meter: Meter, stop: asyn
             await broker.start()
         except TransientError as error:
             failures += 1
+            meter.retried(error)
             delay_s = settings.backoff_s(failures)
             log.warning("waiting for Kafka", error=str(error), delay_s=round(delay_s, 3), failures=failures)
             with suppress(TimeoutError):

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from penstock.errors import Category, SystemFaultError, TransientError
+from penstock.errors import BrokerError, Category, SystemFaultError
 from penstock.stream import kafka_config
 from penstock.stream.port import Assigned, Event, Lost, Polled, Record, Revoked, TopicPartition
 from penstock.stream.transactions import explain
@@ -124,13 +124,13 @@ class GroupReader:
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """
         Raises:
-            TransientError: the client is still not ready for it.
+            BrokerError: the client is still not ready for it.
         """
         for tp, offset in offsets.items():
             try:
                 _patiently(self._live().seek, KafkaPartition(*tp, offset))
             except KafkaException as error:
-                raise TransientError(f"{tp} cannot be read from offset {offset} yet: {error}") from error
+                raise BrokerError(f"{tp} cannot be read from offset {offset} yet: {error}") from error
             self._sought[tp] = offset
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported, untyped
 
-from penstock.errors import Category, SystemFaultError, TransientError
+from penstock.errors import BrokerError, Category, SystemFaultError
 from penstock.stream import kafka_config
 from penstock.stream.group_reader import GroupReader
 from penstock.stream.port import Event, Membership, Outcome, Outgoing, Polled, Record, Revoked, TopicPartition
@@ -219,7 +219,7 @@ class KafkaBroker:
         give_up_s = time.monotonic() + _READ_S
         while not records:
             if time.monotonic() > give_up_s:
-                raise TransientError(f"{partition} could not be read from offset {start} within {_READ_S:.0f} s")
+                raise BrokerError(f"{partition} could not be read from offset {start} within {_READ_S:.0f} s")
             for message in self._side.consume(max_records, 0.1) or ():
                 if (error := message.error()) is None:
                     if (message.offset() or 0) >= end:

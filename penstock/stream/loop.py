@@ -75,7 +75,7 @@ class Loop:
         self._meter = meter
         self._state = state
         self._assignment = Assignment()
-        self._restore = Restore(broker, self._assignment, settings, clock, state)
+        self._restore = Restore(broker, self._assignment, settings, clock, state, meter.retried)
         self._pace = Pace()
         self._valve = Valve(settings.stage, settings.valve)
         self._membership: Membership | None = None
@@ -118,6 +118,7 @@ class Loop:
             await self._handle(restoring)
             await self._keep_house()
         except TransientError as error:
+            self._meter.retried(error)
             await self._start_over(str(error))
         self._meter.holds(self._assignment.owned, ready=self.ready)
         if self._valve.shut is not None:
@@ -203,10 +204,8 @@ class Loop:
             await self._broker.produce(self._checkpoint(self._state, positions), {})
         failpoints.hit(f"{self._settings.stage}.before-commit")
         outcome = await self._broker.commit(positions, self._membership)  # 4.
-        while outcome is Outcome.UNKNOWN:
-            self._meter.ended(outcome, 0.0)
-            if self._clock.monotonic_s() - started_s > self._settings.commit_deadline_s:
-                break  # never aborted, it may be in: a new producer ends it, and the stable offset tells how
+        while outcome is Outcome.UNKNOWN and self._clock.monotonic_s() - started_s <= self._settings.commit_deadline_s:
+            self._meter.ended(outcome, 0.0)  # never aborted, it may be in
             await asyncio.sleep(self._settings.retry_pause_s)
             outcome = await self._broker.commit(positions, self._membership)
         now_s = self._clock.monotonic_s()
@@ -225,7 +224,7 @@ class Loop:
             case Outcome.ABORTED:
                 await self._undo("the commit was refused")
                 await self._rest_if_in_vain()
-            case _:
+            case _:  # a new producer ends it, and the stable offset tells how
                 await self._start_over(FENCED if outcome is Outcome.FENCED else f"the commit ended {outcome.value}")
 
     def _checkpoint(self, state: State, positions: Mapping[TopicPartition, int]) -> list[Outgoing]:
@@ -321,6 +320,7 @@ class Loop:
         try:
             await self._forget_expired(self._state)
         except TransientError as error:
+            self._meter.retried(error)
             log.info("housekeeping waits", error=str(error))
 
     async def _forget_expired(self, state: State) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from penstock import metrics
 from penstock.clock import Clock
 from penstock.metrics import Metrics
+from penstock.retries import KAFKA, Retries
 from penstock.stream.port import Outcome, TopicPartition
 from penstock.stream.restore import Progress
 
@@ -24,6 +25,7 @@ class Meter:
         self._progress = table.gauge(metrics.PROGRESS).labels(stage)
         self._restored = table.gauge(metrics.RESTORED)
         self._remaining = table.gauge(metrics.RESTORE_REMAINING)
+        self._retries = Retries(stage, table)
         self._held: set[TopicPartition] = set()
         self._restoring: Mapping[TopicPartition, Progress] = {}
         self.last_progress_s = clock.monotonic_s()
@@ -46,10 +48,17 @@ class Meter:
         self.count("out", sum(map(len, forwarded.values())) + len(sent))
         self.count("dead", dead)
 
+    def retried(self, why: BaseException | str, dependency: str = KAFKA) -> None:
+        """What failed is tried again; what stands behind a `Dependency` counts for itself."""
+        self._retries.count(dependency, why)
+
     def ended(self, outcome: Outcome, took_s: float) -> None:
+        """A commit; whatever became of it but its success, the same records or the same call come again."""
         self._commits.labels(self._stage, outcome.value).inc()
         if outcome is Outcome.COMMITTED:
             self._commit_seconds.observe(took_s)
+        else:
+            self.retried(f"commit {outcome.value}")
 
     def stored(self, took_s: float) -> None:
         self._flush_seconds.observe(took_s)

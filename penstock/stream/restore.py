@@ -4,7 +4,7 @@ In this order, which matters: the stable committed offset, the end of the change
 the check that its "next input offset" is the committed one, seek, resume.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,14 +53,26 @@ class _Replay:
 
 
 class Restore:
+    """
+    Args:
+        retried: is told why a step has to be made again.
+    """
+
     def __init__(
-        self, broker: Broker, assignment: Assignment, settings: LoopSettings, clock: Clock, state: State | None
+        self,
+        broker: Broker,
+        assignment: Assignment,
+        settings: LoopSettings,
+        clock: Clock,
+        state: State | None,
+        retried: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._broker = broker
         self._assignment = assignment
         self._settings = settings
         self._clock = clock
         self._state = state
+        self._retried = retried
         self._replays: dict[TopicPartition, _Replay] = {}
         self._not_before_s = float("-inf")
         self.topic_ids: dict[str, str] = {}
@@ -83,6 +95,7 @@ class Restore:
         except Exception as error:
             if not passes(error):
                 raise
+            self._retried(error)
             log.info("restore waits", error=str(error))
             self._later()
         return bool(self._assignment.starting) and self._clock.monotonic_s() >= self._not_before_s

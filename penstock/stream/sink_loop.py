@@ -20,7 +20,7 @@ import structlog
 
 from penstock import failpoints
 from penstock.clock import Clock
-from penstock.errors import PermanentError, ThrottledError, TransientError, passes
+from penstock.errors import BrokerError, PermanentError, ThrottledError, TransientError, passes
 from penstock.stream.assignment import Assignment, starts_of
 from penstock.stream.beginning import begin
 from penstock.stream.dead_letters import DeadLetters
@@ -116,6 +116,8 @@ class SinkLoop:
         except Exception as error:
             if not passes(error):
                 raise
+            if isinstance(error, BrokerError):
+                self._meter.retried(error)
             await self._wait_for(error)
         self._meter.holds(self._assignment.owned, ready=self.ready)
         if self._valve.shut is not None:
@@ -240,6 +242,7 @@ class SinkLoop:
         started_s = self._clock.monotonic_s()
         outcome = await self._broker.commit(offsets, self._membership)
         while outcome is Outcome.UNKNOWN and self._clock.monotonic_s() - started_s < self._settings.commit_deadline_s:
+            self._meter.ended(outcome, 0.0)
             await asyncio.sleep(self._settings.retry_pause_s)
             outcome = await self._broker.commit(offsets, self._membership)
         self._meter.ended(outcome, self._clock.monotonic_s() - started_s)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from penstock.errors import Category, PermanentError, SystemFaultError, TransientError
+from penstock.errors import BrokerError, Category, PermanentError, SystemFaultError
 from penstock.stream import kafka_config
 from penstock.stream.port import Membership, Outcome, Outgoing, Record, TopicPartition
 from penstock.stream.verdicts import cause, ending, verdict
@@ -51,7 +51,7 @@ class Transactions:
         except KafkaException as error:
             known = cause(error)
             if known is not None and (known.fatal() or known.code() in _FAILED_BEFORE):
-                raise TransientError(f"the producer cannot go on ({known.str()}): a new one is needed") from error
+                raise BrokerError(f"the producer cannot go on ({known.str()}): a new one is needed") from error
             raise explain(error, "beginning a transaction") from error
 
     def produce(self, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]) -> None:
@@ -144,11 +144,11 @@ class Transactions:
 
     def _live(self) -> Producer:
         if self._producer is None:
-            raise TransientError("there is no live transactional producer; renew it first")
+            raise BrokerError("there is no live transactional producer; renew it first")
         return self._producer
 
 
-def explain(error: KafkaException, doing: str) -> TransientError | PermanentError | SystemFaultError:
+def explain(error: KafkaException, doing: str) -> BrokerError | PermanentError | SystemFaultError:
     """The client's error as one of ours, saying what was being done and what follows."""
     known = cause(error)
     if known is None:

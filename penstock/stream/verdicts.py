@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 
-from penstock.errors import Category, PermanentError, SystemFaultError, TransientError
+from penstock.errors import BrokerError, Category, PermanentError, SystemFaultError
 from penstock.stream.port import Outcome
 
 
@@ -31,12 +31,12 @@ class Verdict:
     codes: tuple[int, ...] = ()
     told_by: str = ""
 
-    def error(self, text: str) -> TransientError | PermanentError | SystemFaultError:
+    def error(self, text: str) -> BrokerError | PermanentError | SystemFaultError:
         """What to raise for it; `text` says what happened to what."""
         full = f"{text}; {self.consequence}"
         match self.category:
             case Category.TRANSIENT | Category.THROTTLED:
-                return TransientError(full)
+                return BrokerError(full, cause=self.name)
             case Category.SYSTEM:
                 return SystemFaultError(full)
             case _:

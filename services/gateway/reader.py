@@ -127,6 +127,7 @@ class Reader:
                         return [], start  # forgotten meanwhile: whoever asked finds it in `begins`
                     break
                 except TransientError as error:
+                    self._meter.retried(error)
                     self._log.warning("history waits for the broker", partition=partition, error=str(error))
                     await asyncio.sleep(_RETRY_S)
             items = await self._items(records)
@@ -139,6 +140,7 @@ class Reader:
             try:
                 return await self._refresh_offsets(self.hub.position)
             except TransientError as error:
+                self._meter.retried(error)
                 self._log.warning("a cursor waits for the broker", error=str(error))
                 await asyncio.sleep(_RETRY_S)
 
@@ -169,6 +171,7 @@ class Reader:
                 return await ask()
             except TransientError as error:
                 self._trouble = str(error)
+                self._meter.retried(error)
                 self._log.warning("waiting for the broker", error=str(error))
                 await asyncio.sleep(_RETRY_S)
                 self._meter.progress()
@@ -223,6 +226,7 @@ class Reader:
                 await self._decoder.prepare([record.value() for record in records])
                 break
             except TransientError as error:
+                self._meter.retried(error, "registry")
                 self._log.warning("waiting for the schema registry", error=str(error))
                 await asyncio.sleep(_RETRY_S)
                 self._meter.progress()

@@ -5,7 +5,9 @@ from contextlib import suppress
 
 import pytest
 from prometheus_client import generate_latest
+from tenacity import AsyncRetrying, stop_after_attempt
 
+from penstock import metrics
 from penstock.breaker import BreakerSettings
 from penstock.dependency import Dependency
 from penstock.errors import DataError, PermanentError, ThrottledError, TransientError
@@ -35,6 +37,17 @@ class Bench:
             self.asked += 1
             if error is not None:
                 raise error
+
+    def retries(self) -> dict[str, float]:
+        """By cause."""
+        counted = self.metrics.counter(metrics.RETRIES).collect()
+        return {
+            sample.labels["cause"]: sample.value
+            for family in counted
+            for sample in family.samples
+            if sample.name == "penstock_retries_total"
+            and (sample.labels["stage"], sample.labels["dependency"]) == ("sink", "postgres")
+        }
 
     def circuit(self) -> float | None:
         return self.metrics.registry.get_sample_value("penstock_circuit", {"stage": "sink", "dependency": "postgres"})
@@ -119,3 +132,37 @@ async def test_an_attempt_that_was_broken_off_says_nothing_and_makes_room_for_an
     assert bench.circuit() == 1
     await bench.ask()
     assert bench.circuit() == 0
+
+
+async def test_each_attempt_after_one_that_failed_is_counted_as_a_retry_by_why_that_failed() -> None:
+    bench = Bench()
+    with suppress(TransientError):
+        await bench.ask(TransientError("503", cause="503"))
+    assert bench.retries() == {}, "nothing was tried again yet"
+    with suppress(TransientError):
+        await bench.ask(ConnectionRefusedError("no"))
+    assert bench.retries() == {"503": 1}
+    with suppress(ThrottledError):
+        await bench.ask()
+    assert bench.retries() == {"503": 1}, "left alone, it was not asked"
+    bench.clock.now_s = 1.0
+    await bench.ask()
+    await bench.ask()
+    assert bench.retries() == {"503": 1, "ConnectionRefusedError": 1}
+    assert b'penstock_retries_total{cause="503",dependency="postgres",stage="sink"} 1.0' in generate_latest(
+        bench.metrics.registry
+    )
+
+
+async def test_retries_inside_one_attempt_are_counted_too() -> None:
+    bench = Bench()
+    left = [TimeoutError("late"), ConnectionResetError("gone")]
+
+    async def ask() -> str:
+        if left:
+            raise TransientError("it is away") from left.pop()
+        return "here"
+
+    async with bench.postgres.attempt() as before_sleep:
+        assert await AsyncRetrying(stop=stop_after_attempt(3), before_sleep=before_sleep)(ask) == "here"
+    assert bench.retries() == {"TimeoutError": 1, "ConnectionResetError": 1}

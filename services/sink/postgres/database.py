@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from penstock.dependency import Attempting
 from penstock.errors import PermanentError, TransientError
+from penstock.retries import BeforeSleep
 from services.sink.postgres.migrate import migrate
 
 if TYPE_CHECKING:
@@ -62,14 +63,16 @@ class Database:
             TransientError: it is away, or overloaded, or did not answer `within_s`.
             PermanentError: it does not let us in, or lacks what the migrations made.
         """
-        async with self._attempting(), self._explaining(doing, within_s) as connection:
+        async with self._attempting() as before_sleep, self._explaining(doing, within_s, before_sleep) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _explaining(self, doing: str, within_s: float) -> AsyncIterator["Connection"]:
+    async def _explaining(
+        self, doing: str, within_s: float, before_sleep: BeforeSleep | None
+    ) -> AsyncIterator["Connection"]:
         try:
             async with asyncio.timeout(within_s):
-                connection = await self._open()
+                connection = await self._open(before_sleep)
                 yield connection
         except pg.ClientConfigurationError as error:
             raise PermanentError(f"PENSTOCK_POSTGRES_DSN is no address of a database: {_said(error)}") from error
@@ -104,7 +107,7 @@ class Database:
             except _AWAY:
                 connection.terminate()
 
-    async def _open(self) -> "Connection":
+    async def _open(self, before_sleep: BeforeSleep | None) -> "Connection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         # A hiccup is bridged here; a database that stays away is the loop's business, which polls on meanwhile.
@@ -112,6 +115,7 @@ class Database:
             retry=retry_if_exception(lambda error: isinstance(error, _AWAY)),
             wait=wait_random_exponential(multiplier=0.05, max=1),
             stop=stop_after_attempt(_ATTEMPTS),
+            before_sleep=before_sleep,
             reraise=True,
         ):
             with attempt:

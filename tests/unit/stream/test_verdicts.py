@@ -5,7 +5,7 @@ import errno
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from penstock.errors import Category, PenstockError, PermanentError, SystemFaultError, TransientError, classify
+from penstock.errors import BrokerError, Category, PenstockError, PermanentError, SystemFaultError, classify
 from penstock.stream import verdicts
 from penstock.stream.port import Outcome
 from penstock.stream.transactions import explain
@@ -23,7 +23,7 @@ def of(row: Verdict) -> list[type[PenstockError]]:
 @pytest.mark.verdict("broker or network away")
 def test_a_broker_that_is_away_is_waited_for() -> None:
     assert KafkaError._TRANSPORT in verdicts.AWAY.codes
-    assert set(of(verdicts.AWAY)) == {TransientError}
+    assert set(of(verdicts.AWAY)) == {BrokerError}
 
 
 @pytest.mark.verdict("coordinator moved")
@@ -31,7 +31,7 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
 def test_a_coordinator_or_leader_that_moves_is_waited_for_though_the_client_does_not_call_it_retriable() -> None:
     assert KafkaError.NOT_COORDINATOR in verdicts.COORDINATOR.codes
     assert KafkaError.NOT_LEADER_FOR_PARTITION in verdicts.LEADER.codes
-    assert set(of(verdicts.COORDINATOR) + of(verdicts.LEADER)) == {TransientError}
+    assert set(of(verdicts.COORDINATOR) + of(verdicts.LEADER)) == {BrokerError}
 
 
 @pytest.mark.verdict("too few replicas")
@@ -39,7 +39,7 @@ def test_a_coordinator_or_leader_that_moves_is_waited_for_though_the_client_does
 @pytest.mark.verdict("out of disk at a broker")
 def test_a_broker_that_cannot_now_is_waited_for() -> None:
     assert KafkaError.KAFKA_STORAGE_ERROR in verdicts.BROKER_DISK.codes
-    assert set(of(verdicts.REPLICAS) + of(verdicts.BUSY) + of(verdicts.BROKER_DISK)) == {TransientError}
+    assert set(of(verdicts.REPLICAS) + of(verdicts.BUSY) + of(verdicts.BROKER_DISK)) == {BrokerError}
 
 
 @pytest.mark.verdict("retriable")
@@ -53,7 +53,7 @@ def test_what_the_client_would_try_again_is_waited_for() -> None:
 def test_a_member_that_the_group_does_not_know_aborts_and_joins_again(code: int) -> None:
     outcome, found = ending(KafkaError(code, txn_requires_abort=True))
     assert (outcome, found.category) == (Outcome.ABORTED, Category.TRANSIENT)
-    assert of(verdicts.MEMBER) == [TransientError] * len(verdicts.MEMBER.codes)
+    assert of(verdicts.MEMBER) == [BrokerError] * len(verdicts.MEMBER.codes)
 
 
 @pytest.mark.verdict("unknown commit")
@@ -81,7 +81,7 @@ def test_what_the_client_wants_aborted_is_aborted_and_comes_again(code: int) -> 
 @pytest.mark.parametrize("code", verdicts.FENCED.codes)
 def test_a_fenced_producer_is_replaced(code: int) -> None:
     assert ending(KafkaError(code, fatal=True)) == (Outcome.FENCED, verdicts.FENCED)
-    assert set(of(verdicts.FENCED)) == {TransientError}, "where it is met while starting, it is tried again"
+    assert set(of(verdicts.FENCED)) == {BrokerError}, "where it is met while starting, it is tried again"
 
 
 @pytest.mark.verdict("fatal")
