@@ -21,6 +21,8 @@ from penstock.schema.files import AvroSchema
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 _REQUEST_S = 10.0
+_LEAST_REQUEST_S = 2.0
+"""However little patience there is: a slow answer is not none."""
 _NOT_THERE = (40401, 40402, 40403, 40408)
 """Codes for a subject, a version, a schema or a subject's setting; a bare 404 only means that the address is wrong."""
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -141,23 +143,27 @@ class Registry:
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float | None = None
     ) -> Any:
+        patience_s = self._patience_s if patience_s is None else patience_s
+        request_s = min(_REQUEST_S, max(_LEAST_REQUEST_S, patience_s))
         async with self._attempting() as before_sleep:
             retrying = AsyncRetrying(
                 retry=retry_if_exception_type(TransientError),
                 wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
-                stop=stop_after_delay(self._patience_s if patience_s is None else patience_s),
+                stop=stop_after_delay(patience_s),
                 before_sleep=before_sleep,
                 reraise=True,
             )
-            return await retrying(self._ask_once, method, path, body)
+            return await retrying(self._ask_once, method, path, body, request_s)
 
-    async def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+    async def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> Any:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_S))
+            self._session = aiohttp.ClientSession()
         headers = {"Accept": f"{_CONTENT_TYPE}, application/json", "Content-Type": _CONTENT_TYPE}
         data = json.dumps(body).encode() if body is not None else None
         try:
-            async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
+            async with self._session.request(
+                method, self._url + path, data=data, headers=headers, timeout=aiohttp.ClientTimeout(total=timeout_s)
+            ) as response:
                 status, content = response.status, await response.content.read(_MAX_ANSWER_BYTES)
                 while not response.content.at_eof() and len(content) < _MAX_ANSWER_BYTES:
                     content += await response.content.read(_MAX_ANSWER_BYTES)

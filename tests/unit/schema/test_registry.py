@@ -1,5 +1,6 @@
 """The registry's client against answers that a real one gives rarely."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -63,6 +64,17 @@ async def test_a_registry_that_goes_on_failing_is_transient(serve: Serve) -> Non
 async def test_a_registry_that_is_not_there_is_transient_and_named() -> None:
     async with Registry(f"http://127.0.0.1:{unused_port()}", patience_s=0.2) as registry:
         with pytest.raises(TransientError, match=r"http://127\.0\.0\.1:\d+ does not answer"):
+            await registry.schema(1)
+
+
+async def test_a_registry_that_accepts_and_never_answers_is_given_up_about_when_patience_ends(serve: Serve) -> None:
+    async def never(_request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    registry = await serve(never)
+    async with asyncio.timeout(8):  # below the ten seconds that a patient one waits for a single answer
+        with pytest.raises(TransientError, match="does not answer"):
             await registry.schema(1)
 
 
