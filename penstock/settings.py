@@ -26,6 +26,7 @@ PREFIX = "PENSTOCK_"
 EXIT_CODE = 2
 """Of a process whose settings are wrong: the same as for wrong usage of the command line."""
 
+_MAX_SHOWN_CHARS = 200
 _SECRET_WORDS = ("token", "key", "password", "secret", "dsn")
 """A field so named is never printed: it is a credential, or holds one."""
 
@@ -72,8 +73,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment alone: no .env file that happens to lie in the working directory."""
-        return init_settings, env_settings
+        """What `load` hands over alone: no .env file that happens to lie in the working directory."""
+        return (init_settings,)
 
 
 class StageSettings(Settings):
@@ -101,7 +102,7 @@ def variable(settings: type[Settings], field: str) -> str:
     return alias if isinstance(alias, str) else f"{settings.model_config.get('env_prefix', PREFIX)}{field}".upper()
 
 
-def load(settings: type[SettingsT]) -> SettingsT:
+def load(settings: type[SettingsT], environ: Mapping[str, str] = os.environ) -> SettingsT:
     """The settings out of the environment; a variable that is set to nothing counts as not set.
 
     Raises:
@@ -111,12 +112,13 @@ def load(settings: type[SettingsT]) -> SettingsT:
     prefix = str(settings.model_config.get("env_prefix", PREFIX))
     problems = [
         f"{name} is not a setting; there are {', '.join(sorted(own for own in known if own.startswith(prefix)))}"
-        for name in sorted(os.environ)
+        for name in sorted(environ)
         if prefix != PREFIX and name.startswith(prefix) and name not in known
     ]
+    stated: dict[str, Any] = {name: environ.get(variable(settings, name), "") for name in settings.model_fields}
     loaded = None
     try:
-        loaded = settings()
+        loaded = settings(**{name: value for name, value in stated.items() if value})
     except ValidationError as error:
         problems.extend(_problem(settings, known, detail) for detail in error.errors(include_url=False))
     if loaded is None or problems:
@@ -126,7 +128,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
 
 def _problem(settings: type[Settings], known: Mapping[str, FieldInfo], detail: ErrorDetails) -> str:
     if not detail["loc"]:  # about several settings at once; the message names them, and the input may hold secrets
-        return detail["msg"].removeprefix("Value error, ")
+        return _shown(detail["msg"].removeprefix("Value error, "))
     where = str(detail["loc"][0])
     name = where if where in known else variable(settings, where) if where in settings.model_fields else where
     info = known.get(name)
@@ -135,4 +137,9 @@ def _problem(settings: type[Settings], known: Mapping[str, FieldInfo], detail: E
         return f"{name} is not set{meaning}"
     if any(word in name.lower() for word in _SECRET_WORDS):
         return f"{name} is not allowed: {detail['msg'].removeprefix('Value error, ')}{meaning}"
-    return f"{name}={detail['input']!s} is not allowed: {detail['msg']}{meaning}"
+    return f"{name}={_shown(str(detail['input']))} is not allowed: {detail['msg']}{meaning}"
+
+
+def _shown(value: str) -> str:
+    """A value on one line, whatever it holds."""
+    return (value if value.isprintable() else ascii(value)[1:-1])[:_MAX_SHOWN_CHARS]

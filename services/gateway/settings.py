@@ -1,9 +1,6 @@
 """What the gateway can be told, by environment variables."""
 
-from typing import Annotated
-
 from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
 
 from penstock.settings import Settings, shared
 from services.gateway.scrape import Instance
@@ -12,7 +9,7 @@ DEFAULT_PORT = 8420
 SINKS = ("postgres", "s3")
 _SERVICES = ("ingest", "dedup", "enrich", "sentiment")
 
-Names = Annotated[frozenset[str], NoDecode]
+Names = frozenset[str]
 """Written as names parted by commas."""
 
 

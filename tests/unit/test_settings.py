@@ -1,11 +1,20 @@
 """Settings: from the environment alone, and every problem with its variable's name."""
 
 import os
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from penstock.settings import Settings, SettingsError, StageSettings, load, shared, variable
+from services.dedup.settings import DedupSettings
+from services.enrich.settings import EnrichSettings
+from services.gateway.settings import GatewaySettings
+from services.ingest.settings import IngestSettings
+from services.sentiment.settings import SentimentSettings
+from services.sink.settings import PostgresSettings, S3Settings
 
 
 class MillSettings(Settings, env_prefix="PENSTOCK_MILL_"):
@@ -101,3 +110,35 @@ def test_a_stage_is_told_when_to_stop_for_dead_letters(environment: pytest.Monke
     valve = load(GateSettings).valve
     assert (valve.share, valve.window_s, valve.least_records) == (0.9, 60.0, 7)
     assert valve.setting == "PENSTOCK_DEAD_LETTER_SHARE"
+
+
+SERVICES: list[type[Settings]] = [
+    IngestSettings, DedupSettings, EnrichSettings, SentimentSettings, PostgresSettings, S3Settings, GatewaySettings
+]  # fmt: skip
+KNOWN = {variable(settings, name) for settings in SERVICES for name in settings.model_fields}
+SECRETS = {name for name in KNOWN if re.search("KEY|TOKEN|DSN", name)}
+MARK = "hunter2"
+numbers = st.integers(-(10**20), 10**20).map(str) | st.floats().map(str)
+plausible = st.sampled_from(["true", "info", "127.0.0.1", "postgres,s3", "a=http://b", "0" * 64, "localhost:9092"])
+strangers = st.from_regex(r"(PENSTOCK_(INGEST|GATEWAY)_[A-Z_]{1,9}|[a-z=]{0,9})", fullmatch=True)
+
+
+@st.composite
+def environments(draw: st.DrawFn) -> dict[str, str]:
+    """Any text under any name; what a secret is set to holds the mark."""
+    stated = draw(st.dictionaries(st.sampled_from(sorted(KNOWN)) | strangers, numbers | plausible | st.text()))
+    return {name: value + MARK if name in SECRETS else value.replace(MARK, "") for name, value in stated.items()}
+
+
+@pytest.mark.parametrize("settings", SERVICES, ids=lambda settings: settings.__name__)
+@given(environ=environments())
+def test_any_environment_gives_settings_or_an_error_that_names_variables_and_tells_no_secret(
+    settings: type[Settings], environ: dict[str, str]
+) -> None:
+    problems = ""
+    try:
+        load(settings, environ)
+    except SettingsError as error:
+        problems = str(error)
+    assert all(re.search(r"PENSTOCK_[A-Z]", line) for line in problems.splitlines()), problems
+    assert MARK not in problems
