@@ -2,15 +2,20 @@
 
 import gc
 import hashlib
+import re
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from penstock.cli.progress import ProgressReport
 from penstock.local.errors import StackError
 from penstock.local.jars import JarCache, Locked, read_lock
 
@@ -104,3 +109,22 @@ def test_two_commands_fill_one_cache_at_once(tmp_path: Path, repository: Path) -
     for thread in threads:
         thread.join()
     assert [path.read_bytes() for path in found] == [CONTENT] * 4
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_whoever_waits_sees_how_far_a_download_is(tmp_path: Path, repository: Path, terminal: bool) -> None:
+    content = CONTENT * 160
+    (repository / "thing-1.0.jar").write_bytes(content)
+    large = replace(JAR, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=200)
+    with ProgressReport(console) as report:
+        cache = JarCache(tmp_path / "cache", threading.Event())
+        cache.ensure([large], lambda size, files: report.fetched("kafka", size, len(content), files, 1))
+    if terminal:
+        assert "kafka: downloading" in screen.getvalue()
+        assert "0/1 files" in screen.getvalue()
+    else:
+        first, *_, last = screen.getvalue().splitlines()
+        assert re.fullmatch(r"kafka: downloading, [0-3] of 3 MB, 0/1 files", first)
+        assert last == "kafka: downloading, 3 of 3 MB, 1/1 files"
