@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 
 from penstock.schema import files
 from penstock.schema.codec import Codec
+from penstock.stream import kafka_config
 from penstock.tracing import mint
 from tests.contract.raw_produce import raw_produce
 from tests.e2e.pipeline import ALL, Pipeline, pipeline
@@ -25,18 +26,21 @@ GOOD = {"source": "shop", "id": "1", "kind": "comment", "occurred_at": 1_700_000
 TRACE = mint(bytes(range(1, 25)))
 KEY = bytes(range(16))
 
-AT_THE_HTTP_DOOR = {
-    "not JSON": b"{no json",
-    "wrong types": json.dumps(GOOD | {"text": 7}).encode(),
-    "missing id": json.dumps({name: value for name, value in GOOD.items() if name != "id"}).encode(),
-    "year 0": json.dumps(GOOD | {"occurred_at": "0000-01-01T00:00:00Z"}).encode(),
-    "year 9999": json.dumps(GOOD | {"occurred_at": "9999-12-31T23:59:59Z"}).encode(),
-    "NUL": json.dumps(GOOD | {"text": "a\0b"}).encode(),
-    "lone surrogate": b'{"source":"shop","id":"1","kind":"comment","occurred_at":0,"text":"\\ud800"}',
-    "5 MB of text": json.dumps(GOOD | {"text": "x" * 5_000_000}).encode(),
-    "NaN": b'{"source":"shop","id":"1","kind":"comment","occurred_at":0,"measures":{"x":NaN}}',
-    "infinity": b'{"source":"shop","id":"1","kind":"comment","occurred_at":0,"measures":{"x":1e999}}',
+_MEASURED = b'{"source":"shop","id":"1","kind":"comment","occurred_at":0,"measures":{"x":%s}}'
+
+AT_THE_HTTP_DOOR: dict[str, tuple[bytes, str, str | None]] = {
+    "not JSON": (b"{no json", "not-json", None),
+    "wrong types": (json.dumps(GOOD | {"text": 7}).encode(), "wrong-type", "text"),
+    "missing id": (b'{"source":"shop","kind":"comment","occurred_at":0}', "missing-field", "id"),
+    "year 0": (json.dumps(GOOD | {"occurred_at": "0000-01-01T00:00:00Z"}).encode(), "bad-time", "occurred_at"),
+    "year 9999": (json.dumps(GOOD | {"occurred_at": "9999-12-31T23:59:59Z"}).encode(), "out-of-range", "occurred_at"),
+    "NUL": (json.dumps(GOOD | {"text": "a\0b"}).encode(), "nul-character", "text"),
+    "lone surrogate": (json.dumps(GOOD | {"text": "\ud800"}).encode(), "not-json", None),
+    "5 MB of text": (json.dumps(GOOD | {"text": "x" * 5_000_000}).encode(), "too-large", "text"),
+    "NaN": (_MEASURED % b"NaN", "not-json", None),
+    "infinity": (_MEASURED % b"1e999", "not-json", None),
 }
+"""What is sent, the reason that the answer gives, and the field that it names."""
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +92,11 @@ def dead(system: Pipeline, stage: str) -> Counter[str]:
 
 @pytest.mark.parametrize("name", AT_THE_HTTP_DOOR)
 def test_the_http_door_refuses_it_and_names_the_line(system: Pipeline, name: str) -> None:
-    status, answer = post(system, AT_THE_HTTP_DOOR[name])
-    assert status == 400
-    assert answer["accepted"] == 0
-    assert answer["errors"][0]["line"] == 1
-    assert answer["errors"][0]["reason"]
+    body, reason, field = AT_THE_HTTP_DOOR[name]
+    status, answer = post(system, body)
+    assert (status, answer["accepted"]) == (400, 0)
+    (error,) = answer["errors"]
+    assert (error["line"], error["field"], error["reason"].partition(":")[0]) == (1, field, reason)
 
 
 def test_what_comes_by_kafka_is_refused_by_the_hop_it_meets_and_all_else_balances(system: Pipeline) -> None:
@@ -104,17 +108,19 @@ def test_what_comes_by_kafka_is_refused_by_the_hop_it_meets_and_all_else_balance
         "bad-magic": b"\1" + known[1:],
         "empty-value": b"",
         "tombstone": None,
+        "undecodable": known.replace(b"Great service!", b"Great \xff\xfe\xfd\xfc\xfb\xfa\xf9!"),
+        "too-large": good.encode(event(4) | {"text": "x" * 5_000_000}),  # small only as long as it is compressed
     }
     newest = registered(system, "events.inbox-value", newer())
     servers = system.environment["PENSTOCK_BOOTSTRAP_SERVERS"]
-    producer = Producer({"bootstrap.servers": servers, "log_level": 0})
+    producer = Producer(kafka_config.producer(servers, "outside"))
     for value in by_the_inbox.values():
         producer.produce("events.inbox", value, b"any")
     producer.produce("events.inbox", known, b"any", headers=[("huge", b"h" * 500_000), ("none", None)])
     producer.produce("events.inbox", newest.encode(event(3) | {"mood": "fine"}), b"any")
     # What only a writer past ingest could do: a wrong key dies in dedup, a garbled body one hop later.
-    headers = [("uid", uuid.uuid4().bytes), ("source", b"shop")]
-    producer.produce("events.raw", known, b"short", headers=list(headers))
+    uid = uuid.uuid4()
+    producer.produce("events.raw", known, b"short", headers=[("uid", uid.bytes), ("source", b"shop")])
     producer.produce("events.raw", b"garbage", KEY, headers=[("uid", uuid.uuid4().bytes), ("source", b"shop")])
     assert producer.flush(30) == 0
     for topic in ("events.inbox", "events.raw"):  # no Python client writes such a header
@@ -133,6 +139,9 @@ def test_what_comes_by_kafka_is_refused_by_the_hop_it_meets_and_all_else_balance
     assert dead(system, "ingest") == Counter([*by_the_inbox.keys(), "bad-headers"])
     assert dead(system, "dedup") == {"bad-key": 1, "bad-headers": 1}
     assert dead(system, "enrich") == {"bad-magic": 1}
+    log = (system.folder / "dedup.log").read_text().splitlines()
+    logged = [json.loads(line) for line in log if '"dead letter"' in line]
+    assert uid.hex in {line["uid"] for line in logged}, "logs name a record as the ledger knows it"
     assert "headers_not_read" in system.penstock("consume", "events.inbox", "-n", "100").stdout
     scored = system.penstock("consume", "events.scored", "-n", "1000")
     assert scored.stdout.count(TRACE.decode()) == 1, "the producer's trace goes through every hop"
