@@ -77,7 +77,7 @@ class _Commands(click.Group):
 
 def _os_problem(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+    return f"{where}{error.strerror or str(error) or type(error).__name__}"
 
 
 @click.group(cls=_Commands)

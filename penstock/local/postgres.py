@@ -24,6 +24,8 @@ from penstock.local.state import State
 
 VERSION = "18"  # what the wheel calls it
 _ORPHANS_S = 30.0
+_COMPLETE_S = 60.0
+"""For a new database, which is a copy of another: on a busy disk it takes a while."""
 
 
 class Postgres:
@@ -119,7 +121,7 @@ class Postgres:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             raise NotAnsweringError(f"SELECT 1: {type(error).__name__}: {error}") from error
 
-    async def _query(self, database: str, statement: str) -> object:
+    async def _query(self, database: str, statement: str, *, timeout_s: float = 5) -> object:
         connection = await asyncpg.connect(
             host="127.0.0.1",
             port=self._state.ports["postgres"],
@@ -130,7 +132,7 @@ class Postgres:
             ssl=False,
         )
         try:
-            return await connection.fetchval(statement, timeout=5)
+            return await connection.fetchval(statement, timeout=timeout_s)
         finally:
             await connection.close(timeout=5)
 
@@ -138,8 +140,9 @@ class Postgres:
         return ""
 
     def complete(self) -> None:
-        if not asyncio.run(self._query("postgres", "SELECT 1 FROM pg_database WHERE datname = 'penstock'")):
-            asyncio.run(self._query("postgres", "CREATE DATABASE penstock"))
+        there = "SELECT 1 FROM pg_database WHERE datname = 'penstock'"
+        if not asyncio.run(self._query("postgres", there, timeout_s=_COMPLETE_S)):
+            asyncio.run(self._query("postgres", "CREATE DATABASE penstock", timeout_s=_COMPLETE_S))
 
     def settle(self) -> None:
         """Backends of a killed server see that it is gone and end; until then no new one may start."""
