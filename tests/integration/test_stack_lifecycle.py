@@ -14,6 +14,7 @@ import pytest
 from penstock.local.part import log_path
 from penstock.local.postgres_home import find_home
 from penstock.local.process import alive
+from penstock.local.state import State
 from tests.conftest import RunningStack
 from tests.integration.stack_command import (
     good,
@@ -47,32 +48,29 @@ def test_data_survive_kill_9_of_every_part_and_down_leaves_nothing(data: Path) -
     assert read_committed(first.bootstrap_servers, "kept", 3) == VALUES
 
     # One part alone: the others are not touched.
-    os.kill(first.running["registry"].pid, signal.SIGKILL)
-    done = penstock(data, "status", "--json")
-    assert done.returncode == 1
-    assert {part["part"]: part["state"] for part in json.loads(done.stdout)["parts"]} == {
-        "kafka": "up",
-        "registry": "down",
-        "postgres": "up",
-    }
-    good(data, "up")
-    second = state_of(data)
-    assert second.running["registry"] != first.running["registry"]
-    assert {**second.running, "registry": None} == {**first.running, "registry": None}
-    assert {"kept-value", "events.raw-value"} <= set(subjects(second.schema_registry_url))
+    seen = [first]
+    for part in first.running:
+        os.kill(seen[-1].running[part].pid, signal.SIGKILL)
+        done = penstock(data, "status", "--json")
+        assert done.returncode == 1
+        states = {one["part"]: one["state"] for one in json.loads(done.stdout)["parts"]}
+        assert states == {name: "down" if name == part else "up" for name in first.running}
+        good(data, "up")
+        seen.append(state_of(data))
+        assert seen[-1].running[part] != seen[-2].running[part]
+        assert {**seen[-1].running, part: None} == {**seen[-2].running, part: None}
+        assert_kept(seen[-1])
 
     # All at once.
-    for running in second.running.values():
+    for running in seen[-1].running.values():
         os.kill(running.pid, signal.SIGKILL)
     good(data, "up")
-    third = state_of(data)
-    assert (third.ports, third.fingerprint_key) == (first.ports, first.fingerprint_key)
-    assert read_committed(third.bootstrap_servers, "kept", 3) == VALUES
-    assert {"kept-value", "events.raw-value"} <= set(subjects(third.schema_registry_url))
-    assert sql(third.postgres_dsn, "SELECT seven FROM kept") == 7
+    seen.append(state_of(data))
+    assert (seen[-1].ports, seen[-1].fingerprint_key) == (first.ports, first.fingerprint_key)
+    assert_kept(seen[-1])
 
     good(data, "down")
-    assert not any(alive(one) for state in (first, second, third) for one in state.running.values())
+    assert not any(alive(one) for state in seen for one in state.running.values())
     assert processes_that_mention(data) == []
     assert penstock(data, "status").returncode == 1
 
@@ -88,6 +86,12 @@ def test_data_survive_kill_9_of_every_part_and_down_leaves_nothing(data: Path) -
     assert not data.exists()
     assert not home.exists()
     assert processes_that_mention(data) == []
+
+
+def assert_kept(state: State) -> None:
+    assert read_committed(state.bootstrap_servers, "kept", 3) == VALUES
+    assert {"kept-value", "events.raw-value"} <= set(subjects(state.schema_registry_url))
+    assert sql(state.postgres_dsn, "SELECT seven FROM kept") == 7
 
 
 def test_two_stacks_do_not_know_each_other(stack: RunningStack, data: Path) -> None:
