@@ -76,7 +76,10 @@ def producer(bootstrap_servers: str, client_id: str) -> Config:
         "compression.type": "lz4",
         "linger.ms": 5,
         "message.max.bytes": 16 * 1024 * 1024,  # the topic's own limit decides
+        # Far more than the 100 ms of output that a transaction takes. Where the output stands still, whoever produces
+        # waits for room (transactions.py) and reads no further.
         "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.kbytes": 131_072,
     }
 
 
