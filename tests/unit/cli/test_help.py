@@ -28,7 +28,7 @@ STABLE = {
     "lake vacuum": [],
     "demo": ["--until-drained"],
 }
-"""DESIGN.md section 7: the commands and what they take; `replay` is asked below, since another process answers for it."""
+"""DESIGN.md section 7: the commands and what they take. `replay` is asked below: another process answers for it."""
 
 
 @pytest.mark.parametrize("command", STABLE)

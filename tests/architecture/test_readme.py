@@ -1,0 +1,46 @@
+"""What the README quotes is what the programs say."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def quoted(page: str) -> list[str]:
+    """The messages in quotes in the first column of "When something is wrong"."""
+    section = re.search(r"^## When something is wrong$(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    assert section
+    cells = [line.split("|")[1] for line in section[1].splitlines() if line.startswith("|")]
+    return [message for cell in cells for message in re.findall(r'"([^"]+)"', cell)]
+
+
+def said_by_programs() -> Iterator[str]:
+    """Every text in the code but docstrings: of an f-string the pieces between its fields."""
+    for folder in ("penstock", "services"):
+        for file in (ROOT / folder).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(file.read_text())))
+            unsaid = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            for node in nodes:
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in unsaid:
+                    yield node.value
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return list(said_by_programs())
+
+
+@pytest.mark.parametrize("message", quoted((ROOT / "README.md").read_text()))
+def test_a_quoted_message_is_one_that_the_code_has(message: str, texts: list[str]) -> None:
+    assert any(message in text for text in texts)
+
+
+def test_messages_are_quoted_and_one_that_nobody_says_is_seen(texts: list[str]) -> None:
+    assert len(quoted((ROOT / "README.md").read_text())) > 5
+    page = '## When something is wrong\n| what |\n|---|\n| "no wheel for this platform" | "help" |\n## Further\n'
+    assert quoted(page) == ["no wheel for this platform"]
+    assert not any("no wheel for this platform" in text for text in texts)
