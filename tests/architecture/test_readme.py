@@ -1,4 +1,4 @@
-"""What the README quotes is what the programs say."""
+"""What the README quotes is what the programs say, and what a page links to is there."""
 
 import ast
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("docs", "services", "samples", "schemas")
 
 
 def quoted(page: str) -> list[str]:
@@ -44,3 +45,30 @@ def test_messages_are_quoted_and_one_that_nobody_says_is_seen(texts: list[str]) 
     page = '## When something is wrong\n| what |\n|---|\n| "no wheel for this platform" | "help" |\n## Further\n'
     assert quoted(page) == ["no wheel for this platform"]
     assert not any("no wheel for this platform" in text for text in texts)
+
+
+def lost_links(page: Path, root: Path) -> list[str]:
+    """Links of a page to files of this repository that are not there, and to headings that their page has not."""
+    found = []
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        path, _, heading = target.partition("#")
+        other = page.parent / path if path else page
+        if not other.exists() or (heading and heading not in headings(other)):
+            found.append(f"{page.relative_to(root)}: {target}")
+    return found
+
+
+def headings(page: Path) -> set[str]:
+    """As they stand in an address."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_what_a_page_links_to_is_there(tmp_path: Path) -> None:
+    pages = [*ROOT.glob("*.md"), *(page for folder in PAGES for page in (ROOT / folder).rglob("*.md"))]
+    assert len(pages) > 20
+    assert [link for page in pages for link in lost_links(page, ROOT)] == []
+    (tmp_path / "A.md").write_text(
+        "# One thing\n[here](A.md#one-thing) [gone](B.md) [nor](#other) [far](https://a.b/c)\n"
+    )
+    assert lost_links(tmp_path / "A.md", tmp_path) == ["A.md: B.md", "A.md: #other"]
