@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -72,3 +73,11 @@ def test_what_a_page_links_to_is_there(tmp_path: Path) -> None:
         "# One thing\n[here](A.md#one-thing) [gone](B.md) [nor](#other) [far](https://a.b/c)\n"
     )
     assert lost_links(tmp_path / "A.md", tmp_path) == ["A.md: B.md", "A.md: #other"]
+
+
+def test_the_picture_of_the_flow_has_the_dead_letters_of_every_stage() -> None:
+    picture = ElementTree.parse(ROOT / "docs" / "images" / "flow.svg")  # noqa: S314  our own
+    drawn = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    topics = {file.stem for file in (ROOT / "schemas" / "topics").glob("dlq.*.yaml")} - {"dlq.audit"}
+    assert topics <= drawn
+    assert {"events.raw", "events.unique", "events.enriched", "events.scored"} <= drawn
