@@ -15,6 +15,13 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    of: str = ""
+    """The one service that has it; "" for what every stage has."""
+
+    @property
+    def exported(self) -> str:
+        """The name to ask Prometheus for; of a histogram, its stem."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -23,7 +30,7 @@ RECORDS = Metric("penstock_records", "counter", "Records by what became of them.
 COMMITS = Metric("penstock_commits", "counter", "Transactions by how they ended.", ("stage", "outcome"))
 COMMIT_SECONDS = Metric("penstock_commit_seconds", "histogram", "Time a commit took.", ("stage",), _SECONDS)
 FLUSH_SECONDS = Metric(
-    "penstock_flush_seconds", "histogram", "Time a sink's store took to commit.", ("stage",), _SECONDS
+    "penstock_flush_seconds", "histogram", "Time a sink's store took to commit.", ("stage",), _SECONDS, of="sink"
 )
 POSITION = Metric("penstock_position", "gauge", "Committed next input offset.", ("stage", "topic", "partition"))
 LAG = Metric(
@@ -59,10 +66,18 @@ RETRIES = Metric(
     ("stage", "dependency", "cause"),
 )
 PROGRESS = Metric("penstock_progress_timestamp_seconds", "gauge", "Unix time of the loop's last turn.", ("stage",))
-SEEN_ENTRIES = Metric("penstock_seen_entries", "gauge", "First-seen entries that dedup holds.", ("stage", "partition"))
-SEEN_BYTES = Metric("penstock_seen_bytes", "gauge", "Memory they take, index included.", ("stage", "partition"))
+SEEN_ENTRIES = Metric(
+    "penstock_seen_entries", "gauge", "First-seen entries that dedup holds.", ("stage", "partition"), of="dedup"
+)
+SEEN_BYTES = Metric(
+    "penstock_seen_bytes", "gauge", "Memory they take, index included.", ("stage", "partition"), of="dedup"
+)
 WATERMARK = Metric(
-    "penstock_watermark_timestamp_seconds", "gauge", "Newest ingest time committed, Unix time.", ("stage", "partition")
+    "penstock_watermark_timestamp_seconds",
+    "gauge",
+    "Newest ingest time committed, Unix time.",
+    ("stage", "partition"),
+    of="dedup",
 )
 REQUEST_SECONDS = Metric(
     "penstock_request_seconds",
@@ -70,11 +85,20 @@ REQUEST_SECONDS = Metric(
     "Time from a POST's arrival at ingest to its answer.",
     ("status",),
     _SECONDS,
+    of="ingest",
 )
-GATEWAY_CLIENTS = Metric("penstock_gateway_clients", "gauge", "Clients of the live feed, live or behind.", ("state",))
-GATEWAY_FILTERS = Metric("penstock_gateway_filters", "gauge", "Distinct filters that each event is looked at with.")
+GATEWAY_CLIENTS = Metric(
+    "penstock_gateway_clients", "gauge", "Clients of the live feed, live or behind.", ("state",), of="gateway"
+)
+GATEWAY_FILTERS = Metric(
+    "penstock_gateway_filters", "gauge", "Distinct filters that each event is looked at with.", of="gateway"
+)
 GATEWAY_DROPPED = Metric(
-    "penstock_gateway_dropped", "counter", "Events that clients lost: slow ones, or by an expired cursor.", ("why",)
+    "penstock_gateway_dropped",
+    "counter",
+    "Events that clients lost: slow ones, or by an expired cursor.",
+    ("why",),
+    of="gateway",
 )
 
 METRICS = (

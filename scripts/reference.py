@@ -1,17 +1,14 @@
-"""Makes docs/reference.md out of the code and the schemas, and the table of errors in docs/guarantees.md; holds
-ARCHITECTURE.md's map against the tree.
+"""Makes docs/reference.md out of code and schemas, and the tables in docs/guarantees.md and services/*/README.md.
 
-scripts/reference.py           writes both pages
-scripts/reference.py --check   writes nothing; says what is stale or has no place, and then ends with 1
+scripts/reference.py           writes them
+scripts/reference.py --check   writes nothing; says what is stale or not told anywhere, and then ends with 1
 """
 
 import ast
 import importlib
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -28,13 +25,30 @@ from penstock.stream.verdicts import ROWS, VERDICTS, Verdict
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = Path("docs/reference.md")
 GUARANTEES = Path("docs/guarantees.md")
-MAP = Path("ARCHITECTURE.md")
+PAGES = "services/*/README.md"
+"""They hold tables between markers."""
 SETTINGS_MODULES = tuple(
     f"services.{service}.settings" for service in ("ingest", "dedup", "enrich", "sentiment", "sink", "gateway")
 )
-HOUSE = ("penstock", "services", "scripts", "loadtests")
+READERS = ("penstock", "services", "scripts", ".ci")
+"""Where variables of the environment are read."""
 RECORDS = ("event", "enriched_event", "scored_event", "duplicate", "dead_letter", "dlq_action", "cursor")
 _BEGIN, _END = "<!-- made by scripts/reference.py -->", "<!-- end -->"
+_FILLED = re.compile(r"(<!-- (settings|metrics) (\S+), made by scripts/reference.py -->\n).*?(<!-- end -->)", re.DOTALL)
+_AROUND = (
+    ("PENSTOCK_CACHE", "the user's cache folder", "where the embedded stack keeps what it downloads"),
+    ("PENSTOCK_MAVEN_MIRROR", "-", "where it downloads jars from instead"),
+    ("PENSTOCK_PARTITIONS", "by topic", "how many partitions `penstock up` and `topics apply` give new keyed topics"),
+    ("PENSTOCK_DLQ_MAX_ATTEMPTS", "5", "attempts after which `penstock dlq retry` leaves a dead letter where it is"),
+    ("PENSTOCK_PYTHON", "`python3`", "the interpreter that the scripts make .venv with"),
+    ("PENSTOCK_LOCK", "`dev`, in scripts/demo `run`", "which lock they install"),
+    ("PENSTOCK_REQUIRE_BROWSER", "-", "set: the dashboard's tests fail without a Chromium, as in .ci/run"),
+    ("PENSTOCK_TEST_STACK", "-", "data folder of a stack that the tests use instead of one of their own"),
+    ("PENSTOCK_TEST_STACK_OF_THREE", "-", "likewise, of one with three brokers"),
+    ("PENSTOCK_FAILPOINT", "-", "for tests: where in its work a service dies"),
+)
+"""Variables that are no service's: name, default, what it is."""
+_SETTINGS_HEAD = ("variable", "default", "what it is")
 _HEAD = """# Reference
 
 Made by `scripts/reference.py` out of the code and the schemas; `scripts/check` fails when it is stale.
@@ -49,15 +63,25 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def metrics() -> str:
-    rows = ((f"`{one.name}`", one.kind, ", ".join(one.labels), one.help) for one in METRICS)
-    return table(("metric", "kind", "labels", "what it says"), rows)
+    rows = (
+        (f"`{one.exported}`", one.kind, ", ".join(one.labels), one.of or "every stage", one.help) for one in METRICS
+    )
+    return table(("metric", "kind", "labels", "of", "what it says"), rows)
+
+
+def metrics_of(service: str) -> str:
+    rows = ((f"`{one.exported}`", ", ".join(one.labels), one.help) for one in METRICS if one.of == service)
+    return table(("metric", "labels", "what it says"), rows)
 
 
 def settings() -> str:
-    return "\n\n".join(
-        f"### {_title(kind)}\n\n{table(('variable', 'default', 'what it is'), _settings_rows(kind))}"
-        for kind in _settings_kinds()
-    )
+    around = table(_SETTINGS_HEAD, ((f"`{name}`", default, meaning) for name, default, meaning in _AROUND))
+    parts = [(_title(kind), settings_of(kind)) for kind in _settings_kinds()]
+    return "\n\n".join(f"### {title}\n\n{body}" for title, body in [*parts, ("around the services", around)])
+
+
+def settings_of(kind: type[Settings]) -> str:
+    return table(_SETTINGS_HEAD, _settings_rows(kind))
 
 
 def topics() -> str:
@@ -128,18 +152,41 @@ def reference() -> str:
     return "\n".join([_HEAD, *(f"## {title}\n\n{body}\n" for title, body in parts)])
 
 
-def without_a_place(text: str, paths: Iterable[str]) -> list[str]:
-    """Problems: files of the house that no row of the map names, and rows that name nothing.
+def filled(page: str) -> str:
+    """A page with what lies between its markers made anew."""
+    kinds = {kind.__name__: kind for kind in _settings_kinds()}
 
-    A row names files in backticks: `penstock/clock.py`, `penstock/stream/` (right in it), `deploy/**` (all below).
+    def made(found: re.Match[str]) -> str:
+        begin, what, name, end = found.groups()
+        return f"{begin}{settings_of(kinds[name]) if what == 'settings' else metrics_of(name)}\n{end}"
+
+    return _FILLED.sub(made, page)
+
+
+def not_told(reference: str, texts: Mapping[str, str]) -> list[str]:
+    """Problems: variables that a program reads, and whatever a page names, of which the reference knows nothing.
+
+    Args:
+        texts: path to content, of programs and of pages.
     """
-    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
-    rows = [name for cell in cells for name in re.findall(r"`([^`\s]+/[^`\s]*)`", cell)]
-    known = list(paths)
-    lost = [path for path in known if not any(_names(row, path) for row in rows)]
-    idle = [row for row in rows if not any(_names(row, path) for path in known)]
-    nowhere = [f"{path} has no place in {MAP}" for path in lost]
-    return nowhere + [f"{MAP} names {row}, which is not there" for row in idle]
+    found = []
+    for path, text in texts.items():
+        names = re.findall(r"\b(PENSTOCK_[A-Z0-9_]*[A-Z0-9])\b", text)
+        if path.endswith(".md"):
+            names += re.findall(r"`(penstock_[a-z_]+[a-z])", text)
+        unknown = sorted({name for name in names if f"`{name}`" not in reference})
+        found += [f"{path} names {name}, which {REFERENCE} does not have" for name in unknown]
+    return found
+
+
+def _texts() -> dict[str, str]:
+    programs = [path for reader in READERS for path in sorted((ROOT / reader).rglob("*")) if _is_program(path)]
+    pages = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob(PAGES))]
+    return {str(path.relative_to(ROOT)): path.read_text() for path in [*programs, *pages]}
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and path.suffix in {".py", ""} and "__pycache__" not in path.parts
 
 
 def problems() -> list[str]:
@@ -148,23 +195,9 @@ def problems() -> list[str]:
         found.append(f"{REFERENCE} is stale: run scripts/reference.py")
     if (ROOT / GUARANTEES).exists() and (text := (ROOT / GUARANTEES).read_text()) != guarantees(text):
         found.append(f"{GUARANTEES} is stale: run scripts/reference.py")
-    return found + without_a_place((ROOT / MAP).read_text(), house())
-
-
-def house() -> list[str]:
-    """The files of the product, tests left out."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *HOUSE],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    nameless = ("__init__.py", "py.typed")
-    return [path for path in listed if not path.endswith(nameless) and (ROOT / path).exists()]
-
-
-def _names(row: str, path: str) -> bool:
-    if row.endswith("/"):
-        return path.rpartition("/")[0] + "/" == row
-    return fnmatchcase(path, row.replace("**", "*"))
+    stale = [page for page in sorted(ROOT.glob(PAGES)) if (text := page.read_text()) != filled(text)]
+    found += [f"{page.relative_to(ROOT)} is stale: run scripts/reference.py" for page in stale]
+    return found + not_told(reference(), _texts())
 
 
 def _settings_kinds() -> Iterator[type[Settings]]:
@@ -236,6 +269,8 @@ def main(arguments: Sequence[str]) -> int:
     if "--check" not in arguments:
         (ROOT / REFERENCE).write_text(reference())
         (ROOT / GUARANTEES).write_text(guarantees((ROOT / GUARANTEES).read_text()))
+        for page in ROOT.glob(PAGES):
+            page.write_text(filled(page.read_text()))
         return 0
     found = problems()
     for problem in found:

@@ -19,7 +19,9 @@ class ClientSettings:
     transactional_id: str
     commit_deadline_s: float = 8.0
     transaction_timeout_s: float = 10.0
-    max_poll_interval_s: float = 300.0
+    max_poll_interval_s: float = 60.0
+    """Also how long the group waits for a member that does not give up what it should, and others stand still for it.
+    A loop polls while it restores and while what it needs is away; the watchdog is no more patient."""
 
     def __post_init__(self) -> None:
         if not self.commit_deadline_s < self.transaction_timeout_s < self.max_poll_interval_s:

@@ -76,7 +76,7 @@ class Loop:
         self._state = state
         self._assignment = Assignment()
         self._restore = Restore(broker, self._assignment, settings, clock, state, meter.retried)
-        self._pace = Pace()
+        self._pace = Pace(settings.idle_poll_s)
         self._valve = Valve(settings.stage, settings.valve)
         self._membership: Membership | None = None
         self._touched: set[TopicPartition] = set()

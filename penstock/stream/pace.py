@@ -7,11 +7,11 @@ but no more often than the broker keeps up with, and a busy one commits at most 
 MIN_INTERVAL_S = 0.010
 MAX_OPEN_S = 0.100
 _RECENT_WEIGHT = 0.2
-_IDLE_POLL_S = 0.25
 
 
 class Pace:
-    def __init__(self) -> None:
+    def __init__(self, idle_poll_s: float = 0.25) -> None:
+        self._idle_poll_s = idle_poll_s
         self._began_s: float | None = None
         self._last_s = float("-inf")
         self._recent_s = 0.0
@@ -38,7 +38,7 @@ class Pace:
     def poll_timeout_s(self, now_s: float) -> float:
         """How long a poll may wait for records before something of ours is due."""
         if self._began_s is None:
-            return _IDLE_POLL_S
+            return self._idle_poll_s
         return min(max(0.0, self._earliest_s() - now_s), MAX_OPEN_S)
 
     def _earliest_s(self) -> float:

@@ -20,7 +20,6 @@ from penstock.stream.verdicts import DIFFERS, NO_OFFSET, RECREATED, REPLACED
 
 log = structlog.get_logger(__name__)
 
-_CHUNK_RECORDS = 500
 _RETRY_S = 0.1
 
 
@@ -128,7 +127,8 @@ class Restore:
             begin = (await self._broker.begin_offsets([changelog]))[changelog]
             tell_at_s = self._clock.monotonic_s() + _TELL_EVERY_S
             replay = self._replays[tp] = _Replay(committed, begin, end, tell_at_s)
-        records = await self._broker.read(changelog, replay.next, replay.end, _CHUNK_RECORDS)
+        chunk = self._settings.restore_chunk_records
+        records = await self._broker.read(changelog, replay.next, replay.end, chunk)
         if records:
             state.restore(tp.partition, records)
             replay.next = records[-1].offset() + 1

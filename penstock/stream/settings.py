@@ -24,7 +24,12 @@ class LoopSettings:
     backoff_max_s: float = 30.0
     housekeeping_s: float = 60.0
     valve: ValveSettings = field(default_factory=ValveSettings)
-
+    idle_poll_s: float = 0.25
+    """How long a poll of a loop that has nothing to commit may wait."""
+    sink_poll_s: float = 0.05
+    """How long a poll of a sink may wait: a flush may be due by age or idleness."""
+    restore_chunk_records: int = 500
+    """How much of a changelog is read between two polls."""
     jitter: Callable[[], float] = _none
     """A factor for every pause: random in production, so that instances do not come back all at once."""
 

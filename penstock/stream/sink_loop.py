@@ -43,9 +43,6 @@ from penstock.stream.valve import Valve
 
 log = structlog.get_logger(__name__)
 
-_POLL_S = 0.05
-"""How long a poll waits: a flush may be due by age or idleness."""
-
 
 class SinkLoop:
     """
@@ -125,7 +122,7 @@ class SinkLoop:
             raise PermanentError(self._valve.shut)
 
     async def _handle(self) -> None:
-        match await self._broker.poll(self._settings.max_records, _POLL_S):  # 1.
+        match await self._broker.poll(self._settings.max_records, self._settings.sink_poll_s):  # 1.
             case Polled() as polled:
                 await self._take(polled)
             case Assigned(partitions, generation):

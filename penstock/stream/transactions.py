@@ -7,16 +7,23 @@ until it is known, and never followed by an abort unless the client says that on
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from penstock.errors import BrokerError, Category, PermanentError, SystemFaultError
 from penstock.stream import kafka_config
+from penstock.stream.bounded import Bounded
 from penstock.stream.port import Membership, Outcome, Outgoing, Record, TopicPartition
 from penstock.stream.verdicts import cause, ending, verdict
 
+log = structlog.get_logger(__name__)
+
 _CALL_TIMEOUT_S = 2.0
 """One blocking call; the loop repeats it until its Deadline."""
+_GIVEN_UP_AFTER_S = 5.0
+"""The client does not keep the time-out of sending offsets while the group's coordinator is away; it may never return
+(librdkafka 2.16, issues 5456 and 5511)."""
 _INIT_TIMEOUT_S = 10.0
 _FAILED_BEFORE = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001  the client's public codes
 
@@ -25,6 +32,7 @@ class Transactions:
     def __init__(self, settings: kafka_config.ClientSettings) -> None:
         self._settings = settings
         self._producer: Producer | None = None
+        self._bounded = Bounded(f"{settings.transactional_id}.offsets")
         self._offsets_sent = False
         self._ending = False
         """A commit has begun, and nobody knows how it ended."""
@@ -102,7 +110,9 @@ class Transactions:
         self._ending = True
         try:
             if offsets and not self._offsets_sent:
-                producer.send_offsets_to_transaction(
+                self._bounded.call(
+                    _GIVEN_UP_AFTER_S,
+                    producer.send_offsets_to_transaction,
                     [KafkaPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
                     membership,
                     _CALL_TIMEOUT_S,
@@ -111,6 +121,11 @@ class Transactions:
             producer.commit_transaction(_CALL_TIMEOUT_S)
         except KafkaException as error:
             return self._failed(error)
+        except TimeoutError:
+            # Whatever becomes of the call, its transaction ends with the producer that takes this one's place.
+            log.warning("the client hangs", call="send_offsets_to_transaction", given_up_after_s=_GIVEN_UP_AFTER_S)
+            self._producer = None
+            return Outcome.FENCED
         self._ending = False
         return Outcome.COMMITTED
 
@@ -130,6 +145,7 @@ class Transactions:
             with suppress(KafkaException):  # nothing was open, or the broker is away and will abort by time-out
                 self._producer.abort_transaction(_CALL_TIMEOUT_S)
         self._producer = None
+        self._bounded.close()
 
     def _failed(self, error: KafkaException) -> Outcome:
         known = cause(error)

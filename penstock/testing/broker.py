@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from penstock.errors import SystemFaultError
+from penstock.errors import SystemFaultError, TransientError
 from penstock.stream.port import Event, Membership, Outcome, Outgoing, Record, TopicPartition
 from penstock.testing.cluster import Cluster
 from penstock.testing.consumer import MemoryConsumer
@@ -10,6 +10,9 @@ from penstock.testing.membership import GroupClient
 from penstock.testing.producer import MemoryProducer
 from penstock.testing.refusals import RefusedError
 from penstock.testing.transactions import Credentials
+
+_CALL_S = 5.0
+"""As penstock.stream.group_reader has it."""
 
 
 class MemoryBroker:
@@ -80,10 +83,13 @@ class MemoryBroker:
 
     async def stable_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int | None]:
         assert self._group is not None, "stable_offsets without a group"
-        self._cluster.tick()
+        deadline_s = self._cluster.tick() + _CALL_S
         offsets = self._cluster.group_offsets(self._group)
-        while not offsets.stable(partitions):
-            await self._cluster.changed()
+        while self._cluster.coordinators_move or not offsets.stable(partitions):
+            left_s = deadline_s - self._cluster.now_s
+            if left_s <= 0:
+                raise TransientError(f"reading the committed offsets of {self._group}: pending for {_CALL_S:.0f} s")
+            await self._cluster.changed(left_s)
         return {tp: offsets.committed.get(tp) for tp in partitions}
 
     async def end_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -143,6 +149,11 @@ class MemoryBroker:
     def thaw(self) -> None:
         if self._client is not None:
             self._client.thaw()
+
+    def heartbeat(self) -> None:
+        """One goes out now, and brings the group's answer."""
+        if self._client is not None:
+            self._client.heartbeat()
 
 
 class _explained:  # noqa: N801  reads as a word at its use

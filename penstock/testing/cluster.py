@@ -20,7 +20,7 @@ from penstock.testing.record import MemoryRecord
 from penstock.testing.refusals import Code, RefusedError
 from penstock.testing.topic import TopicConfig
 from penstock.testing.transactions import TransactionCoordinator
-from penstock.testing.wakeups import Wakeups
+from penstock.testing.wakeups import SAME_INSTANT_S, Wakeups
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class Cluster:
         self.transactions = TransactionCoordinator(self.alarms, marker_delay_s, self.notify)
         self._monotonic_s = self.clock.monotonic_s
         self._wakeups = Wakeups(self.alarms, self.clock.monotonic_s)
-        self._topics_made = 0
+        self.topics_changed = 0
+        """Goes up whenever a topic is made or deleted."""
         self._keyless = 0
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -85,6 +86,19 @@ class Cluster:
         """Wakes everyone who waits in `changed`."""
         self._wakeups.notify()
 
+    @property
+    def coordinators_move(self) -> bool:
+        return self.now_s + SAME_INSTANT_S < self.transactions.back_s
+
+    def move_coordinators(self, length_s: float) -> None:
+        """For so long nobody coordinates transactions and groups; then others do, who know all that was decided.
+
+        A session begins anew where its coordinator is new.
+        """
+        back_s = max(self.transactions.back_s, self.tick() + length_s)
+        self.transactions.back_s = back_s
+        self.alarms.at(back_s, lambda _due_s: self.notify())
+
     async def changed(self, timeout_s: float = float("inf")) -> None:
         """Returns when something may have changed, at the latest after `timeout_s`."""
         await self._wakeups.changed(timeout_s)
@@ -96,10 +110,10 @@ class Cluster:
         if name in self.topics:
             raise RefusedError(Code.TOPIC_EXISTS, name)
         settings = TopicConfig(**config)
-        self._topics_made += 1
+        self.topics_changed += 1
         topic = self.topics[name] = Topic(
             name,
-            f"topic-{self._topics_made:016}",
+            f"topic-{self.topics_changed:016}",
             settings,
             tuple(PartitionLog(TopicPartition(name, number), settings) for number in range(partitions)),
         )
@@ -110,6 +124,7 @@ class Cluster:
         """Deletes a topic and, as Kafka does, every group's offsets for it."""
         gone = self.topic(name).partitions
         del self.topics[name]
+        self.topics_changed += 1
         for offsets in self.offsets.values():
             offsets.forget(gone)
         for group in self.groups.values():

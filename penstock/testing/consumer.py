@@ -25,7 +25,8 @@ class MemoryConsumer:
         self._fetched: tuple[Polled, dict[TopicPartition, int]] | None = None
         self._unacked: frozenset[TopicPartition] = frozenset()
         self._turn = 0
-        self._told_epoch = 0
+        self._ready: list[TopicPartition] | None = None  # what a fetch asks for; None after a change
+        self._told: tuple[frozenset[TopicPartition], int, int] | None = None
 
     async def poll(self, max_records: int, timeout_s: float) -> Event:
         assert not self._unacked, f"poll before the ack of the revoked {sorted(self._unacked)}"
@@ -63,14 +64,17 @@ class MemoryConsumer:
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         self._check_assigned(partitions)
         self._paused.update(partitions)
+        self._ready = None
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         self._check_assigned(partitions)
         self._paused.difference_update(partitions)
+        self._ready = None
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._check_assigned(offsets)
         self._positions.update(offsets)
+        self._ready = None
         for tp in offsets:
             self._at_end.pop(tp, None)
             if self._fetched is not None and self._assigned[tp] <= self._fetched[0].generation:
@@ -99,6 +103,9 @@ class MemoryConsumer:
         client = self._client
         if client is None:
             return None
+        standing = client.told, client.epoch, self._cluster.topics_changed
+        if standing == self._told and not client.lost and not client.is_revoking:
+            return None
         told = {tp: self._topic_id(tp) for tp in (client.told_before_loss if client.lost else client.told)}
         surplus = frozenset(tp for tp in self._assigned if told.get(tp, "") != self._topic_ids[tp])
         if surplus:
@@ -115,10 +122,12 @@ class MemoryConsumer:
         if client.is_revoking:
             client.revoked()  # of partitions that were never handed on
         new = frozenset(tp for tp in told if tp not in self._assigned)
-        if not new and client.epoch == self._told_epoch:
+        known_epoch = self._told[1] if self._told is not None else 0
+        self._told = client.told, client.epoch, self._cluster.topics_changed
+        if not new and client.epoch == known_epoch:
             return None
-        self._told_epoch = client.epoch
         self._generation += 1
+        self._ready = None
         for tp in new:
             self._assigned[tp] = self._generation
             self._topic_ids[tp] = told[tp]
@@ -136,6 +145,7 @@ class MemoryConsumer:
 
     def _drop(self, partitions: frozenset[TopicPartition]) -> None:
         self._generation += 1
+        self._ready = None
         self._unacked = frozenset()
         for tp in partitions:
             del self._assigned[tp]
@@ -151,7 +161,10 @@ class MemoryConsumer:
 
     def _fetch(self, max_records: int) -> tuple[Polled, dict[TopicPartition, int]] | None:
         """Records from where we are, and the positions after them; None if there is nothing to tell."""
-        ready = [tp for tp in sorted(self._assigned) if tp not in self._paused and tp in self._positions]
+        ready = self._ready
+        if ready is None:
+            ready = [tp for tp in sorted(self._assigned) if tp not in self._paused and tp in self._positions]
+            self._ready = ready
         if not ready:
             return None
         self._turn += 1

@@ -44,7 +44,7 @@ class PartitionLog:
     @property
     def last_stable_offset(self) -> int:
         """Where the first open transaction begins, else the high watermark."""
-        return min(self._open.values(), default=self.high_watermark)
+        return min(self._open.values()) if self._open else self._first + len(self._records)
 
     def check(self, batch: Sequence[Outgoing], now_ms: int) -> None:
         """Refuses the whole batch for one record that the topic does not take, as the broker does."""
@@ -88,19 +88,24 @@ class PartitionLog:
         The position is past the last record returned, or at the end reached if nothing more is visible before it.
         """
         end = min(end, self.last_stable_offset)
+        if start >= end:
+            return [], start
         found: list[MemoryRecord] = []
         first, records, transactions = self._first, self._records, self._transactions
-        for offset in range(max(start, self.start), end):
-            record = records[offset - first]
-            if record is None:
-                continue
-            transaction = transactions[offset - first]
-            if transaction is not None and not transaction.committed:
+        for at in range(max(start, self.start) - first, end - first):
+            record, transaction = records[at], transactions[at]
+            if record is None or (transaction is not None and not transaction.committed):
                 continue
             if len(found) == max_records:
                 return found, found[-1].offset() + 1
             found.append(record)
-        return found, max(start, end)
+        return found, end
+
+    def uncommitted(self, start: int, end: int) -> list[MemoryRecord]:
+        """As `read`, but whatever became of the transactions: what a read_uncommitted reader sees."""
+        first = self._first
+        records = self._records[max(start, self.start) - first : max(0, end - first)]
+        return [record for record in records if record is not None]
 
     def transaction_at(self, offset: int) -> Transaction | None:
         """The transaction that wrote this offset; None for a plain record."""

@@ -1,5 +1,6 @@
 """The client's half of the group protocol: heartbeats in the background, whatever the process is doing."""
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from penstock.stream.port import TopicPartition
@@ -35,6 +36,7 @@ class GroupClient:
         self.told: frozenset[TopicPartition] = frozenset()
         self.told_before_loss: frozenset[TopicPartition] = frozenset()
         self._frozen = False
+        self._left = False
         self._beating = 0
         self._last_beat_s = 0.0
         self._last_poll_s = 0.0
@@ -50,12 +52,23 @@ class GroupClient:
         return member is not None and bool(member.revoking)
 
     def join(self) -> None:
+        """At once, or as soon as there is a coordinator."""
         now_s = self._cluster.tick()
+        if self._cluster.coordinators_move:
+            self._when_back(self._join_late)
+            return
         self._group.join(self._name, self._topics)
         self.joined = True
         self._last_beat_s = self._last_poll_s = now_s
         self._beat_from(now_s)
         self._take(self._group.heartbeat(self._name, now_s))
+
+    def _join_late(self) -> None:
+        if not self.joined and not self._left:
+            self.join()
+
+    def _when_back(self, do: Callable[[], None]) -> None:
+        self._cluster.alarms.at(self._cluster.transactions.back_s, lambda _due_s: do())
 
     def polled(self) -> None:
         """Within max.poll.interval of the last time, or the member leaves."""
@@ -63,7 +76,10 @@ class GroupClient:
 
     def revoked(self) -> None:
         """The partitions we were told to give up are free now."""
-        if self.lost or not self.joined:
+        if self.lost or not self.joined or self._frozen:
+            return
+        if self._cluster.coordinators_move:
+            self._when_back(self.revoked)
             return
         try:
             self._take(self._group.revoked(self._name, self._cluster.tick()))
@@ -75,6 +91,10 @@ class GroupClient:
         self.lost = False
 
     def leave(self) -> None:
+        self._left = True
+        if self.joined and self._cluster.coordinators_move:
+            self._frozen = True  # nobody hears of it: the session runs out
+            return
         if self.joined:
             self._throw_out(self._cluster.now_s)
         self.joined = False
@@ -89,6 +109,11 @@ class GroupClient:
         if self.joined:
             self._beat_from(self._cluster.now_s + _WAKE_UP_S - self._timings.heartbeat_s)
 
+    def heartbeat(self) -> None:
+        """Now, instead of when the next one is due."""
+        self._beating += 1
+        self._beat(self._cluster.tick(), self._beating)
+
     def _beat_from(self, start_s: float) -> None:
         self._beating += 1
         self._arm(start_s + self._timings.heartbeat_s)
@@ -99,6 +124,10 @@ class GroupClient:
 
     def _beat(self, now_s: float, beating: int) -> None:
         if beating != self._beating or not self.joined:
+            return
+        if now_s < self._cluster.transactions.back_s:
+            self._last_beat_s = self._cluster.transactions.back_s
+            self._arm(self._last_beat_s)
             return
         if self._frozen:
             if now_s >= self._last_beat_s + self._timings.session_s:

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from penstock.errors import PermanentError, SystemFaultError
+from penstock.errors import PermanentError, SystemFaultError, TransientError
 from penstock.stream.port import Membership, Outcome, Outgoing, Record, TopicPartition
 from penstock.testing.cluster import Cluster
 from penstock.testing.group import MemoryMembership
 from penstock.testing.log import PartitionLog, Transaction
 from penstock.testing.refusals import Code, RefusedError
 from penstock.testing.transactions import Credentials, Place
+
+_WAIT = (Code.CONCURRENT_TRANSACTIONS, Code.NOT_COORDINATOR)
+"""What the client repeats by itself, as long as the call may take."""
+_INIT_S, _COMMIT_S = 10.0, 2.0
+"""As penstock.stream.transactions has it."""
 
 
 class MemoryProducer:
@@ -21,6 +26,7 @@ class MemoryProducer:
         self._open = False
         self._ending = False
         self._used = False
+        self._offsets_sent = False
         self._refused: RefusedError | None = None
 
     @property
@@ -28,21 +34,23 @@ class MemoryProducer:
         return self._open
 
     async def init(self) -> None:
+        deadline_s = self._cluster.tick() + _INIT_S
         while True:
             try:
                 self.credentials = self._cluster.transactions.init(self._id, self._timeout_s, self._cluster.tick())
                 break
             except RefusedError as refused:
-                if refused.code is not Code.CONCURRENT_TRANSACTIONS:
+                if refused.code not in _WAIT:
                     raise
-                await self._cluster.changed()
-        self._open = self._ending = self._used = False
+                if not await self._waited(deadline_s):
+                    raise TransientError(f"starting transactions as {self._id}: {refused}") from refused
+        self._open = self._ending = self._used = self._offsets_sent = False
         self._refused = None
         self._cluster.notify()
 
     def begin(self) -> None:
         assert not self._open, f"{self._id}: begin inside a transaction"
-        self._open, self._ending, self._used = True, False, False
+        self._open, self._ending, self._used, self._offsets_sent = True, False, False, False
         self._refused = None
 
     async def produce(self, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]) -> None:
@@ -66,18 +74,20 @@ class MemoryProducer:
 
     async def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> Outcome:
         assert self._open or self._ending, f"{self._id}: commit outside a transaction"
-        again = self._ending and not self._open
         self._ending = True
+        deadline_s = self._cluster.tick() + _COMMIT_S
         try:
             if self._refused is not None:
                 raise self._refused
-            if offsets and not again:
+            if offsets and not self._offsets_sent:
                 assert isinstance(membership, MemoryMembership | None)
-                await self._add_offsets(offsets, membership)
-            if self._used:
-                self._cluster.transactions.end(self.credentials, commit=True, now_s=self._cluster.tick())
+                await self._add_offsets(offsets, membership, deadline_s)
+                self._offsets_sent = True
+            while self._used and not self._end(commit=True):
+                if not await self._waited(deadline_s):
+                    return Outcome.UNKNOWN
         except RefusedError as refused:
-            return self._give_up(refused)
+            return Outcome.UNKNOWN if refused.code in _WAIT else self._give_up(refused)
         self._open = False
         self._cluster.notify()
         return Outcome.COMMITTED
@@ -92,21 +102,40 @@ class MemoryProducer:
         if self._open and not self._ending:
             self._roll_back()
 
-    async def _add_offsets(self, offsets: Mapping[TopicPartition, int], membership: MemoryMembership | None) -> None:
+    def _end(self, *, commit: bool) -> bool:
+        """False while nobody answers for it."""
+        try:
+            self._cluster.transactions.end(self.credentials, commit=commit, now_s=self._cluster.tick())
+        except RefusedError as refused:
+            if refused.code is not Code.NOT_COORDINATOR:
+                raise
+            return False
+        return True
+
+    async def _waited(self, deadline_s: float) -> bool:
+        """Until something changed; False past the deadline."""
+        left_s = deadline_s - self._cluster.now_s
+        if left_s <= 0:
+            return False
+        await self._cluster.changed(left_s)
+        return True
+
+    async def _add_offsets(
+        self, offsets: Mapping[TopicPartition, int], membership: MemoryMembership | None, deadline_s: float
+    ) -> None:
         assert self._group is not None, f"{self._id}: offsets without a group"
         place = self._cluster.group_offsets(self._group)
-        transaction = await self._enlist([place])
+        transaction = await self._enlist([place], deadline_s)
         self._cluster.group(self._group).check(membership, offsets)
         place.add(transaction, offsets)
 
-    async def _enlist(self, places: Sequence[Place]) -> Transaction:
+    async def _enlist(self, places: Sequence[Place], deadline_s: float = float("inf")) -> Transaction:
         while True:
             try:
                 transaction = self._cluster.transactions.enlist(self.credentials, places, self._cluster.tick())
             except RefusedError as refused:
-                if refused.code is not Code.CONCURRENT_TRANSACTIONS:
+                if refused.code not in _WAIT or not await self._waited(deadline_s):
                     raise
-                await self._cluster.changed()
             else:
                 self._used = True
                 return transaction
@@ -125,8 +154,8 @@ class MemoryProducer:
     def _roll_back(self) -> Outcome:
         self._open = self._ending = False
         try:
-            if self._used:
-                self._cluster.transactions.end(self.credentials, commit=False, now_s=self._cluster.tick())
+            if self._used and not self._end(commit=False):
+                return Outcome.FENCED  # nobody answered in time: a new producer ends it
         except RefusedError:
             return Outcome.FENCED
         self._cluster.notify()

@@ -51,6 +51,8 @@ class TransactionCoordinator:
         self._changed = changed
         self._producers: dict[str, _Producer] = {}
         self.timed_out = 0
+        self.back_s = 0.0
+        """Until then it is on its way from one broker to another, and nobody answers."""
 
     def init(self, transactional_id: str, timeout_s: float, now_s: float) -> Credentials:
         """Fences all earlier producers of this id and aborts what they left open.
@@ -58,6 +60,7 @@ class TransactionCoordinator:
         Raises:
             RefusedError: CONCURRENT_TRANSACTIONS while that takes; ask again.
         """
+        self._refuse_while_moving(now_s)
         producer = self._producers.setdefault(transactional_id, _Producer())
         if producer.phase is Phase.ONGOING:
             producer.epoch += 1
@@ -71,6 +74,7 @@ class TransactionCoordinator:
 
     def enlist(self, who: Credentials, places: Sequence[Place], now_s: float) -> Transaction:
         """The open transaction of this producer, begun if need be, with these places in it."""
+        self._refuse_while_moving(now_s)
         producer = self._known(who)
         self._refuse_while_ending(who.transactional_id, producer)
         if producer.phase is not Phase.ONGOING or producer.transaction is None:
@@ -88,6 +92,7 @@ class TransactionCoordinator:
         Raises:
             RefusedError: PRODUCER_FENCED, or INVALID_TXN_STATE where there is none or it ended the other way.
         """
+        self._refuse_while_moving(now_s)
         producer = self._known(who)
         if producer.phase is Phase.ONGOING:
             self._decide(producer, committed=commit, now_s=now_s)
@@ -111,6 +116,10 @@ class TransactionCoordinator:
         """Those without a decision."""
         return [p.transaction for p in self._producers.values() if p.phase is Phase.ONGOING and p.transaction]
 
+    def _refuse_while_moving(self, now_s: float) -> None:
+        if now_s < self.back_s:
+            raise RefusedError(Code.NOT_COORDINATOR, "the coordinator is moving to another broker")
+
     def _known(self, who: Credentials) -> _Producer:
         producer = self._producers[who.transactional_id]
         if producer.epoch != who.epoch:
@@ -128,6 +137,9 @@ class TransactionCoordinator:
 
     def _time_out(self, producer: _Producer, transaction: Transaction, due_s: float) -> None:
         if producer.transaction is transaction and producer.phase is Phase.ONGOING:
+            if due_s < self.back_s:
+                self._alarms.at(self.back_s, lambda at_s: self._time_out(producer, transaction, at_s))
+                return
             producer.epoch += 1
             self.timed_out += 1
             self._decide(producer, committed=False, now_s=due_s)
@@ -148,7 +160,13 @@ class TransactionCoordinator:
             producer.phase = Phase.COMPLETE
 
     def _late_mark(self, producer: _Producer, transaction: Transaction, place: Place) -> Alarm:
-        return lambda _due_s: self._mark(producer, transaction, place)
+        def mark(due_s: float) -> None:
+            if due_s < self.back_s:  # whoever coordinates now reads the decision in the log, and sees to it
+                self._alarms.at(self.back_s, mark)
+            else:
+                self._mark(producer, transaction, place)
+
+        return mark
 
     def _mark(self, producer: _Producer, transaction: Transaction, place: Place) -> None:
         place.mark(transaction)

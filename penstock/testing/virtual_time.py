@@ -5,10 +5,10 @@ the code and the delays it asks for, so that a run can be repeated exactly. Ther
 """
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,28 +21,25 @@ class StandstillError(RuntimeError):
 class _Call:
     """What asyncio calls a Handle or a TimerHandle: something to be called, unless it is cancelled before."""
 
-    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when_s")
+    __slots__ = ("args", "callback", "context", "gone", "when_s")
 
     def __init__(
         self, when_s: float, callback: Callable[..., object], args: tuple[object, ...], context: Context | None
     ) -> None:
-        self._when_s = when_s
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
+        self.when_s = when_s
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.gone = False
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self.gone = True
 
     def cancelled(self) -> bool:
-        return self._cancelled
+        return self.gone
 
     def when(self) -> float:
-        return self._when_s
-
-    def run(self) -> None:
-        self._context.run(self._callback, *self._args)
+        return self.when_s
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):
@@ -69,43 +66,56 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def call_later(  # type: ignore[override]  # the same but for the class of the handle
         self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> _Call:
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+        when = self._now_s + delay
+        call = _Call(when, callback, args, context)
+        self._timers += 1
+        heappush(self._later, (when, self._timers, call))
+        return call
 
     def call_at(  # type: ignore[override]  # the same but for the class of the handle
         self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> _Call:
         call = _Call(when, callback, args, context)
         self._timers += 1
-        heapq.heappush(self._later, (when, self._timers, call))
+        heappush(self._later, (when, self._timers, call))
         return call
 
     def run_in_executor(self, _executor: object, func: Callable[..., T], *args: object) -> "asyncio.Future[T]":
-        """Calls the function here and now: there are no threads."""
+        """Calls the function here and now, there being no threads; that it is done is known a turn later."""
         done = self.create_future()
         try:
-            done.set_result(func(*args))
+            self.call_soon(_tell, done, done.set_result, func(*args))
         except Exception as error:  # noqa: BLE001  it belongs to whoever waits
-            done.set_exception(error)
+            self.call_soon(_tell, done, done.set_exception, error)
         return done
 
     def _run_once(self) -> None:
-        """One round: what is to be called soon; if there is nothing, the time moves on to the next timer."""
+        """Rounds until the loop is stopped: what is to be called soon; if there is nothing, the time moves on to the
+        next timer."""
         soon, later = self._soon, self._later
-        if not soon:
-            while later and later[0][2].cancelled():
-                heapq.heappop(later)
-            if not later:
-                raise StandstillError("every task waits for another and no timer is set: nothing can ever happen again")
-            self._now_s = max(self._now_s, later[0][0])
-        while later and later[0][0] <= self._now_s:
-            soon.append(heapq.heappop(later)[2])
-        for _ in range(len(soon)):
-            call = soon.popleft()
-            if not call.cancelled():
-                call.run()
+        while not self._stopping:  # type: ignore[attr-defined]  # of BaseEventLoop, and older than its stubs
+            if not soon:
+                while later and later[0][2].gone:
+                    heappop(later)
+                if not later:
+                    raise StandstillError(
+                        "every task waits for another and no timer is set: nothing can ever happen again"
+                    )
+                self._now_s = max(self._now_s, later[0][0])
+            while later and later[0][0] <= self._now_s:
+                soon.append(heappop(later)[2])
+            for _ in range(len(soon)):
+                call = soon.popleft()
+                if not call.gone:
+                    call.context.run(call.callback, *call.args)
 
     def _write_to_self(self) -> None:
         """Nothing sleeps, hence nothing has to be woken."""
+
+
+def _tell(done: "asyncio.Future[Any]", how: Callable[[Any], None], what: object) -> None:
+    if not done.done():  # nobody waits any more
+        how(what)
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from penstock.testing.alarms import Alarms
 
-_SAME_INSTANT_S = 1e-6  # sums of floats may fall short of the instant they were meant to reach
+SAME_INSTANT_S = 1e-6  # sums of floats may fall short of the instant they were meant to reach
 _NEVER_S = float("inf")
 
 
@@ -21,7 +21,7 @@ class Wakeups:
 
     def tick(self) -> float:
         """Lets everything happen that is due, and says what time it is."""
-        now_s = self._monotonic_s() + _SAME_INSTANT_S
+        now_s = self._monotonic_s() + SAME_INSTANT_S
         if self._alarms.next_s <= now_s:
             self._alarms.ring(now_s)
         return now_s

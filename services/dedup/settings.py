@@ -11,10 +11,16 @@ AHEAD_MAX = "message.timestamp.after.max.ms"
 
 
 class DedupSettings(StageSettings, env_prefix="PENSTOCK_DEDUP_"):
-    window_s: int = Field(86_400, gt=0, description="how long after its original an event is a duplicate")
+    window_s: int = Field(
+        86_400, gt=0,
+        description="how long after its original an event is a duplicate; made longer, it reaches back no further than"
+        " dedup.seen still does",
+    )  # fmt: skip
     grace_s: int = Field(
-        300, ge=0, description="how far behind a partition's newest an event may be; above any produce time-out"
-    )
+        300, ge=0,
+        description="how far behind a partition's newest an event may be; above any produce time-out, and at least"
+        " twice what events.raw lets a clock run ahead",
+    )  # fmt: skip
 
     def check_against(self, topic: str, configs: Mapping[str, str]) -> None:
         """

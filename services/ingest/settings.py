@@ -14,7 +14,9 @@ class IngestSettings(StageSettings, env_prefix="PENSTOCK_INGEST_"):
     """A replay takes the same ones, so that it has the same fingerprints."""
 
     fingerprint_key: SecretStr = shared(
-        "FINGERPRINT_KEY", description=f"hexadecimal, {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes; never changes"
+        "FINGERPRINT_KEY",
+        description=f"hexadecimal, {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes; never changes: another key makes"
+        " every event new once",
     )
     across_sources: bool = Field(
         default=False,

@@ -20,9 +20,13 @@ class PostgresSettings(StageSettings, env_prefix="PENSTOCK_SINK_POSTGRES_"):
 
 
 class S3Settings(StageSettings, env_prefix="PENSTOCK_SINK_S3_"):
-    object_store_url: str = shared("OBJECT_STORE_URL", description="file:///folder or s3://bucket/prefix")
+    object_store_url: str = shared(
+        "OBJECT_STORE_URL", description="file:///folder, or s3://, gs:// or az://bucket/prefix"
+    )
     flush_rows: int = Field(100_000, gt=0, description="rows of one partition that close its files")
-    flush_bytes: int = Field(64_000_000, gt=0, description="bytes, of all partitions, that are held at most")
+    flush_bytes: int = Field(
+        64_000_000, gt=0, description="bytes, of all partitions, that are held at most; the largest go first"
+    )
     flush_age_s: float = Field(60.0, gt=0, description="how long a record waits at most")
     flush_idle_s: float = Field(5.0, gt=0, description="how long a record waits when none comes after it")
     timeout_s: float = Field(45.0, gt=0, le=45, description="for a flush; past it the next one finds out how it ended")

@@ -124,8 +124,10 @@ class Fleet:
         return instance.process
 
     async def terminate(self, instance: Instance) -> int:
-        """Has it drain; its exit code."""
-        return await self._end(instance, signal.SIGTERM)
+        """Has it drain; its exit code. One that is asked before it listens just ends, and has begun nothing."""
+        listens = self.endpoints(instance.service, instance.slot).get("pid") == instance.pid
+        code = await self._end(instance, signal.SIGTERM)
+        return 0 if code == -signal.SIGTERM and not listens else code
 
     async def freeze(self, instance: Instance, length_s: float) -> None:
         if (pid := instance.pid) is not None:

@@ -101,7 +101,9 @@ class KafkaBench:
         assert left == 0
 
     async def send_garbled(self, topic: str, value: bytes) -> None:
-        await raw_produce(self._servers, topic, 0, b"k", value, [(b"uid", bytes(16)), (b"\xff", b"x")])
+        cluster = await asyncio.to_thread(self._admin.list_topics, topic, _TIMEOUT_S)
+        leader = cluster.brokers[cluster.topics[topic].partitions[0].leader]
+        await raw_produce(f"{leader.host}:{leader.port}", topic, 0, b"k", value, [(b"uid", bytes(16)), (b"\xff", b"x")])
 
     async def written(self, partition: TopicPartition, end: int) -> None:
         asked = KafkaPartition(*partition)

@@ -10,20 +10,20 @@ from collections.abc import Sequence
 
 
 async def raw_produce(
-    bootstrap_servers: str,
+    leader: str,
     topic: str,
     partition: int,
     key: bytes,
     value: bytes,
     headers: Sequence[tuple[bytes, bytes]],
 ) -> int:
-    """Writes one record; its offset, once the broker has it. The first of the servers must be the leader."""
+    """Writes one record; its offset, once the broker has it. `leader` is the address of the partition's leader."""
     batch = _batch(_record(key, value, headers), time.time_ns() // 1_000_000)
     body = struct.pack(">hhi", -1, -1, 30_000)  # no transaction, acks=all, a time-out
     body += struct.pack(">ih", 1, len(topic)) + topic.encode() + struct.pack(">ii", 1, partition)
     body += struct.pack(">i", len(batch)) + batch
     header = struct.pack(">hhihs", 0, 7, 1, 1, b"t")  # Produce, version 7, correlation and client id
-    host, _, port = bootstrap_servers.partition(",")[0].rpartition(":")
+    host, _, port = leader.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(struct.pack(">i", len(header + body)) + header + body)

@@ -6,15 +6,21 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
 
 import structlog
 
+from tests.simulation import proof, report
+from tests.simulation.faults import Fault
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.simulate import SCENARIOS, Result, shrink, simulate
+from tests.simulation.report import COMMAND, Report
+from tests.simulation.simulate import SCENARIOS, Result, faults_of, only, shrink, simulate
+from tests.simulation.sweep import STRIKERS, WAYS, go
+from tests.simulation.work import SEEDS_AT_ONCE, Piece, all_of, seeds, sweeps
 
-COMMAND = "scripts/simulate"
-MOST_FAILURES = 10
+_MOST_FAILURES = 10
 
 
 def main() -> int:
@@ -23,19 +29,14 @@ def main() -> int:
         # Sets are iterated in the order of their hashes: a run repeats only under the same ones.
         again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         return subprocess.run(again, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode
-    if options.mutant is not None:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        names = sorted(MUTANTS) if options.mutant == "all" else [options.mutant]
-        return max([hunt(name, options.runs) for name in names])
-    if options.seed is None:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        return many(options)
-    if options.shrink:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        return report_one(shrink(options.scenario, options.seed))
-    structlog.configure(processors=[structlog.processors.LogfmtRenderer(key_order=["event"])])  # no time of ours
-    keep = None if options.keep is None else {int(number) for number in options.keep.split(",") if number}
-    return report_one(simulate(options.scenario, options.seed, keep, trace=say))
+    if (options.seed is not None and not options.shrink) or options.at is not None:
+        structlog.configure(processors=[structlog.processors.LogfmtRenderer(key_order=["event"])])  # no time of ours
+        return tell_one(options)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if options.seed is not None:
+        built = MUTANTS[options.mutant].built if options.mutant else None
+        return tell(shrink(options.scenario, options.seed, kept(options), built), options.mutant)
+    return many(options)
 
 
 def parse() -> argparse.Namespace:
@@ -47,10 +48,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="only this run, told step by step")
     parser.add_argument("--keep", metavar="N,N", help="with --seed: only these of its faults")
     parser.add_argument("--shrink", action="store_true", help="with --seed: find the fewest faults that still fail")
-    parser.add_argument("--mutant", choices=["all", *sorted(MUTANTS)], help="exit 0 if --runs runs catch it")
+    parser.add_argument("--way", choices=list(WAYS), help="strike one small run at every await, one after the other")
+    parser.add_argument("--strike", choices=list(STRIKERS), default="kill", help="with --way and --at: by what")
+    parser.add_argument("--at", type=int, metavar="N", help="with --way: only at this await, told step by step")
+    parser.add_argument("--mutant", choices=["all", *MUTANTS], help="hunt it with --runs seeds; or run it with --seed")
+    parser.add_argument("--prove", nargs="*", metavar="NAME", help="what scripts/test runs: all, or what is named")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processors to use")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what came of it there too")
     options = parser.parse_args()
     if options.seed is not None and options.scenario == "all":
-        options.scenario = list(SCENARIOS)[options.seed % len(SCENARIOS)]
+        names = list(SCENARIOS)
+        options.scenario = MUTANTS[options.mutant].scenario if options.mutant else names[options.seed % len(names)]
     return options
 
 
@@ -59,54 +67,71 @@ def say(line: object) -> None:
     sys.stdout.flush()
 
 
-def replay(result: Result) -> str:
-    """The command that repeats this run."""
-    kept = ",".join(str(fault.number) for fault in result.faults)
-    return f"{COMMAND} --scenario {result.scenario} --seed {result.seed} --keep {kept!r}"
+def kept(options: argparse.Namespace) -> list[Fault]:
+    faults = faults_of(options.scenario, options.seed)
+    if options.keep is None:
+        return faults
+    return only(faults, {int(number) for number in options.keep.split(",") if number})
 
 
-def report_one(result: Result) -> int:
+def tell_one(options: argparse.Namespace) -> int:
+    built = MUTANTS[options.mutant].built if options.mutant else None
+    if options.way:
+        result = go(WAYS[options.way], options.strike, options.at, built, trace=say)
+        again = f"{COMMAND} --way {options.way} --strike {options.strike} --at {options.at}"
+        return tell(result, again=again)
+    result = simulate(options.scenario, options.seed, kept(options), built, trace=say)
+    return tell(result, options.mutant)
+
+
+def tell(result: Result, mutant: str = "", again: str = "") -> int:
     for fault in result.faults:
         say(fault)
     say(result.error or "all promises kept")
-    say(f"again: {replay(result)}")
+    say(f"again: {again or report.replay(result, mutant)}")
     return 1 if result.error else 0
 
 
 def many(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
-    struck: Counter[str] = Counter()
-    failures, seed, simulated_s = 0, options.first, 0.0
-    scenarios = list(SCENARIOS) if options.scenario == "all" else [options.scenario]
-    while failures < MOST_FAILURES and (
-        time.monotonic() - started_s < options.minutes * 60 if options.minutes else seed < options.first + options.runs
-    ):
-        result = simulate(scenarios[seed % len(scenarios)], seed)
-        struck.update(result.struck)
-        simulated_s += result.simulated_s
-        if result.error:
-            failures += 1
-            say(f"seed {seed}: {result.error}\n  again:  {replay(result)}\n  smaller: {replay(result)} --shrink")
-        seed += 1
-    for name, count in sorted(struck.items(), key=lambda item: (-item[1], item[0])):
-        say(f"{count:8,} {name}")
-    say(
-        f"{seed - options.first:,} runs of {options.scenario} in {time.monotonic() - started_s:.0f} s "
-        f"({time.process_time():.0f} s of CPU): {simulated_s / 3600:.1f} hours simulated, {struck.total():,} faults of "
-        f"{len(struck)} kinds, {failures} runs failed"
-    )
-    return 1 if failures else 0
+    until_s = started_s + options.minutes * 60 if options.minutes else float("inf")
+    reports: dict[str, Report] = {}
+    for piece in all_of(pieces(options), options.jobs, until_s):
+        for failure in piece.failures:
+            say(f"{piece.name}: {failure}")
+        if piece.caught:
+            say(piece.caught)
+        reports.setdefault(piece.name, Report(piece.name)).add(piece)
+        if sum(len(one.failures) for one in reports.values()) >= _MOST_FAILURES:
+            break
+    if options.json:
+        report.write(reports.values(), options.json)
+    say("\n".join(report.told(reports.values(), time.monotonic() - started_s)))
+    return 1 if any(one.failures for one in reports.values()) else 0
 
 
-def hunt(name: str, runs: int) -> int:
-    mutant = MUTANTS[name]
-    for seed in range(runs):
-        result = simulate(mutant.scenario, seed, built=mutant.built)
-        if result.error:
-            say(f"{name}: caught by seed {seed}, without {mutant.without}: {result.error}")
-            return 0
-    say(f"{name}: NOT caught in {runs} runs, without {mutant.without}")
-    return 1
+def pieces(options: argparse.Namespace) -> Iterable[Piece]:
+    if options.prove is not None:
+        return proof.pieces(options.prove or proof.NAMES)
+    if options.mutant:
+        names = list(MUTANTS) if options.mutant == "all" else [options.mutant]
+        return [Piece(name, options.first, options.runs) for name in names]
+    if options.way:
+        return sweeps(options.way)
+    return in_turns(options)
+
+
+def in_turns(options: argparse.Namespace) -> Iterator[Piece]:
+    """Some seeds of each scenario, then the next of each."""
+    names = list(SCENARIOS) if options.scenario == "all" else [options.scenario]
+    each = -(-options.runs // len(names))
+    if not options.minutes:
+        for name in names:
+            yield from seeds(name, options.first, each)
+        return
+    for turn in count():
+        for name in names:
+            yield from seeds(name, options.first + turn * SEEDS_AT_ONCE, SEEDS_AT_ONCE)
 
 
 sys.exit(main())

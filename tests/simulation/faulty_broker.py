@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from penstock.errors import TransientError
-from penstock.stream.port import Event, Membership, Outcome, Outgoing, Polled, Record, Revoked, TopicPartition
+from penstock.stream.port import Event, Lost, Membership, Outcome, Outgoing, Polled, Record, Revoked, TopicPartition
 from penstock.testing import MemoryBroker
 from tests.simulation.faults import Fault
 from tests.simulation.process import Process
+from tests.simulation.stepped import start_unowned
 
 _HOW_OFTEN_UNKNOWN = 2
+_FOR_EVER = 10_000
 
 
 class FaultyBroker:
@@ -20,7 +22,30 @@ class FaultyBroker:
         self._inner = inner
         self._unknown = 0
         self._late: asyncio.Task[Outcome] | None = None
-        process.owns(inner)
+        self._broken = False
+        self._half_read: set[int] = set()
+        process.owns(self)
+
+    # -- what befalls the process that speaks through it -----------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._inner.in_transaction
+
+    def freeze(self) -> None:
+        self._inner.freeze()
+
+    def thaw(self) -> None:
+        self._inner.thaw()
+
+    def hear(self) -> None:
+        self._inner.heartbeat()
+
+    def die(self) -> None:
+        self._inner.freeze()
+        self._interrupted([TopicPartition("", number) for number in self._half_read])
+
+    # -- the port --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         await self._process.enter("start")
@@ -31,17 +56,31 @@ class FaultyBroker:
         await self._process.enter("poll")
         event = await self._inner.poll(max_records, timeout_s)
         await self._process.leave("poll")
-        if isinstance(event, Polled):
-            self._check_committed(event.records)
-        elif isinstance(event, Revoked):
-            ack = event.ack
+        match event:
+            case Polled(records):
+                self._check_committed(records)
+            case Revoked(partitions, ack):
+                self._process.plan.meet(
+                    f"revoked {'inside' if self._inner.in_transaction else 'outside'} a transaction"
+                )
+                self._interrupted(partitions)
 
-            def ack_while_alive() -> None:
-                if not self._process.dead:
-                    ack()
+                def ack_while_alive() -> None:
+                    if not self._process.dead:
+                        ack()
 
-            return Revoked(event.partitions, ack_while_alive)
+                return Revoked(partitions, ack_while_alive)
+            case Lost(partitions):
+                self._process.plan.meet(f"lost {'inside' if self._inner.in_transaction else 'outside'} a transaction")
+                self._interrupted(partitions)
         return event
+
+    def _interrupted(self, partitions: Collection[TopicPartition]) -> None:
+        """What was being restored of these partitions is restored no further."""
+        numbers = {tp.partition for tp in partitions}
+        if self._half_read & numbers:
+            self._process.plan.meet("a restore was interrupted")
+        self._half_read -= numbers
 
     def _check_committed(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -58,15 +97,21 @@ class FaultyBroker:
 
     async def produce(self, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]) -> None:
         fault = await self._process.enter("produce")
-        if fault is not None and fault.kind == "produce: half":
+        if fault is not None and fault.kind.startswith("produce"):
             half = {topic: records[: len(records) // 2] for topic, records in forward.items()}
             await self._inner.produce(batch[: len(batch) // 2], half)
-            raise TransientError("the connection broke in the middle of a batch, as planned")
+            if fault.kind.endswith("error"):
+                raise TransientError("the connection broke in the middle of a batch, as planned")
+            self._broken = True
+            return
         await self._inner.produce(batch, forward)
         await self._process.leave("produce")
 
     async def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> Outcome:
         fault = await self._process.enter("commit")
+        if self._broken:
+            self._broken = False
+            return await self._inner.abort()
         if self._late is not None:
             if not self._late.done():
                 return Outcome.UNKNOWN
@@ -79,6 +124,7 @@ class FaultyBroker:
         if fault is not None and fault.kind.startswith("commit") and self._inner.in_transaction:
             return await self._bad_commit(fault, offsets, membership)
         outcome = await self._inner.commit(offsets, self.committing_as(membership))
+        self._process.plan.meet(f"a commit ended {outcome.value} by itself")
         await self._process.leave("commit")
         return outcome
 
@@ -91,16 +137,16 @@ class FaultyBroker:
     ) -> Outcome:
         match fault.kind.removeprefix("commit: "):
             case "request lost":
-                self._unknown = _HOW_OFTEN_UNKNOWN if fault.length_s < 3 else 10_000
+                self._unknown = _HOW_OFTEN_UNKNOWN if fault.length_s < 3 else _FOR_EVER
                 return Outcome.UNKNOWN
             case "answer lost":
                 outcome = await self._inner.commit(offsets, self.committing_as(membership))
                 if outcome is not Outcome.COMMITTED:
                     return outcome
-                self._unknown = _HOW_OFTEN_UNKNOWN if fault.length_s < 3 else 10_000
+                self._unknown = _HOW_OFTEN_UNKNOWN if fault.length_s < 3 else _FOR_EVER
                 return Outcome.UNKNOWN
             case "arrives late":
-                self._late = asyncio.create_task(self._commit_later(fault.length_s, offsets, membership))
+                self._late = start_unowned(self._commit_later(fault.length_s, offsets, membership))
                 return Outcome.UNKNOWN
             case "refused":
                 return await self._inner.abort()
@@ -122,6 +168,7 @@ class FaultyBroker:
 
     async def abort(self) -> Outcome:
         fault = await self._process.enter("abort")
+        self._broken = False
         if fault is not None and fault.kind == "abort: fenced":
             return Outcome.FENCED
         outcome = await self._inner.abort()
@@ -130,7 +177,8 @@ class FaultyBroker:
 
     async def renew(self) -> None:
         await self._process.enter("renew")
-        self._unknown, self._late = 0, None
+        self._unknown, self._late, self._broken = 0, None, False
+        self._interrupted([TopicPartition("", number) for number in self._half_read])
         await self._inner.renew()
         await self._process.leave("renew")
 
@@ -145,6 +193,7 @@ class FaultyBroker:
     async def resume(self, partitions: Collection[TopicPartition]) -> None:
         await self._process.enter("resume")
         await self._inner.resume(partitions)
+        self._half_read -= {tp.partition for tp in partitions}
         await self._process.leave("resume")
 
     async def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -185,6 +234,9 @@ class FaultyBroker:
     async def read(self, partition: TopicPartition, start: int, end: int, max_records: int) -> Sequence[Record]:
         await self._process.enter("read")
         found = await self._inner.read(partition, start, end, max_records)
+        self._check_committed(found)
+        if found:
+            self._half_read.add(partition.partition)
         await self._process.leave("read")
         return found
 

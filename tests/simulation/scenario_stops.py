@@ -1,12 +1,17 @@
-"""What no stage may carry on after: its input was made anew, or its offsets expired. It stops and says why."""
+"""What befalls a stage's input: it is made anew, its offsets expire, its records are deleted before they are read.
+
+A stage between topics may not carry on: it stops and says why. A sink keeps its own offset, under the topic's id.
+"""
 
 import asyncio
 from collections import Counter
 from random import Random
 from typing import ClassVar
 
+from penstock.stream.port import Record
 from tests.simulation import checks
 from tests.simulation.scenario_dedup import RAW, UNIQUE, DedupScenario
+from tests.simulation.scenario_sinks import SCORED, PostgresScenario, S3Scenario, SinkScenario
 from tests.simulation.workload import Source
 from tests.simulation.world import BrokenError, World
 
@@ -27,11 +32,9 @@ class StoppingScenario(DedupScenario):
         self.before: Counter[bytes] = Counter()
 
     async def work(self) -> None:
-        source = asyncio.create_task(self.source.run())
-        await asyncio.sleep(self.befalls_at_s)
-        source.cancel()
-        await asyncio.wait([source])
-        self.before = Counter(checks.uid(record) for record in self.world.cluster.records(RAW))
+        await self.source.run(until_s=self.befalls_at_s)
+        await _decided(self.world)
+        self.before = Counter(checks.uids(self.world.cluster.records(RAW)))
         await self.befall()
 
     async def befall(self) -> None:
@@ -41,7 +44,7 @@ class StoppingScenario(DedupScenario):
         return all(slot.ended for slot in self.world.slots)
 
     def check(self) -> None:
-        found = Counter(checks.uid(record) for record in self.world.cluster.records(UNIQUE))
+        found = Counter(checks.uids(self.world.cluster.records(UNIQUE)))
         if strange := found - self.before:
             raise BrokenError(f"came out of a stage that should have stopped, or twice: {sorted(strange)}")
 
@@ -56,8 +59,7 @@ class RecreatedScenario(StoppingScenario):
         partitions = len(self.world.partitions(RAW))
         cluster.delete_topic(RAW)
         cluster.create_topic(RAW, partitions)
-        again = Source(cluster, RAW, self.chance, count=30, keys=8, over_s=1.0, first=10_000)
-        await again.run()
+        await Source(cluster, RAW, self.chance, count=30, keys=8, over_s=1.0, first=10_000).run()
 
 
 class ExpiredScenario(StoppingScenario):
@@ -66,7 +68,90 @@ class ExpiredScenario(StoppingScenario):
     why: ClassVar[str] = "no committed offset"
 
     async def befall(self) -> None:
-        for slot in self.world.slots:
-            slot.away_until_s = self.world.cluster.now_s + _WEEK_S + 310
-            slot.stop.set()
+        await self.world.all_away(_WEEK_S + 310)
         await asyncio.sleep(_WEEK_S + 300)
+
+
+class OvertakenScenario(StoppingScenario):
+    """Records are deleted that the stage has not read yet: it must not go on behind them as if nothing were amiss."""
+
+    why: ClassVar[str] = "records were deleted before they were read"
+
+    async def befall(self) -> None:
+        await self.world.all_away(60.0)
+        more = Source(self.world.cluster, RAW, self.chance, count=30, keys=8, over_s=1.0, first=10_000)
+        await more.run()
+        await _decided(self.world)
+        for log in self.world.cluster.topic(RAW).logs:
+            log.delete_before(log.high_watermark)
+
+
+class UnstoppableScenario(SinkScenario):
+    """A sink goes on where its store says, whatever befalls its input.
+
+    `before` and `letters` are what the input held, and what dead letters had to be of that.
+    """
+
+    def __init__(self, world: World, chance: Random) -> None:
+        super().__init__(world, chance)
+        self.befalls_at_s = chance.uniform(0.2, 6.0)
+        self.chance = chance
+        self.before: list[Record] = []
+        self.letters: set[bytes] = set()
+
+
+class ExpiredSinkScenario(UnstoppableScenario):
+    """The group's offsets expire while the sink is away."""
+
+    async def work(self) -> None:
+        await self.source.run(until_s=self.befalls_at_s)
+        await self.world.all_away(_WEEK_S + 310)
+        await asyncio.sleep(_WEEK_S + 300)
+        await Source(self.world.cluster, SCORED, self.chance, count=30, keys=8, over_s=1.0, first=10_000).run()
+
+
+class RecreatedSinkScenario(UnstoppableScenario):
+    """All is stored, then the topic is made again: its offsets begin anew, and so do those that the store keeps.
+
+    A process that meets the new topic before its group has told it so may stop, and is started again.
+    """
+
+    def __init__(self, world: World, chance: Random) -> None:
+        super().__init__(world, chance)
+        world.excused += "|made again"
+
+    async def work(self) -> None:
+        cluster = self.world.cluster
+        await self.source.run(until_s=self.befalls_at_s)
+        await _decided(self.world)
+        await self.world.until(self.drained)
+        self.before = list(cluster.records(SCORED))
+        self.letters = self.letters_of(cluster.topic(SCORED))
+        partitions = len(self.world.partitions(SCORED))
+        cluster.delete_topic(SCORED)
+        cluster.create_topic(SCORED, partitions)
+        await Source(cluster, SCORED, self.chance, count=30, keys=8, over_s=1.0, first=10_000).run()
+
+    def check(self) -> None:
+        cluster = self.world.cluster
+        letters = self.letters | self.letters_of(cluster.topic(SCORED))
+        self.check_stored([*self.before, *cluster.records(SCORED)], letters)
+
+
+class ExpiredPostgresScenario(ExpiredSinkScenario, PostgresScenario): ...
+
+
+class ExpiredS3Scenario(ExpiredSinkScenario, S3Scenario): ...
+
+
+class RecreatedPostgresScenario(RecreatedSinkScenario, PostgresScenario): ...
+
+
+class RecreatedS3Scenario(RecreatedSinkScenario, S3Scenario): ...
+
+
+async def _decided(world: World) -> None:
+    """Until no transaction is open in the input."""
+    topics = {topic for slot in world.slots for topic in slot.stage.inputs}
+    logs = [log for topic in topics for log in world.cluster.topic(topic).logs]
+    await world.until(lambda: all(log.last_stable_offset == log.high_watermark for log in logs))

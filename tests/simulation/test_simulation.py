@@ -1,58 +1,101 @@
 """The runtime keeps its promises under faults. A failing seed says how to play it again."""
 
-import os
 import re
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
+from tests.simulation.conftest import Simulation
+from tests.simulation.faults import HANDLER_CALLS, KINDS
+from tests.simulation.report import Report, by_kind, total
 from tests.simulation.simulate import SCENARIOS
+from tests.simulation.sweep import WAYS, awaits, go
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(1200)
+Reports = Mapping[str, Report]
 
-RUNS = {"copy": 1000, "dedup": 1000, "postgres": 300, "s3": 300, "chain": 200, "recreated": 100, "expired": 50}
-"""How many seeds of each scenario; scripts/simulate goes on from there."""
-
-
-def simulation(*words: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, since a run repeats only under the same PYTHONHASHSEED."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.simulation", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-    )
-
-
-@cache
-def runs_of(scenario: str) -> subprocess.CompletedProcess[str]:
-    return simulation("--scenario", scenario, "--runs", str(RUNS[scenario]))
+TIGHT_PLACES = {
+    "a zombie woke with a commit in hand",
+    "a transaction timed out",
+    "a restore was interrupted",
+    "a commit ended aborted by itself",
+    "a commit ended fenced by itself",
+    "a commit ended unknown by itself",
+    "revoked inside a transaction",
+    "lost inside a transaction",
+    "somebody else had stored it",
+    "records in events.unique",
+    "records in events.duplicates",
+    "records in events.late",
+    "records in dlq.dedup",
+}
+"""Where the mechanisms are needed: a simulation that never comes there shows nothing."""
 
 
 @pytest.mark.verdict("topic made again")
 @pytest.mark.verdict("no committed offset")
-@pytest.mark.parametrize("scenario", RUNS)
-def test_every_promise_is_kept_under_faults(scenario: str) -> None:
-    done = runs_of(scenario)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_promise_is_kept_under_faults(reports: Reports, name: str) -> None:
+    assert reports[name].failures == []
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_processes_are_killed_around_every_call_they_make(when: str) -> None:
-    """`abort` and `renew` are called seldom, but no call is left out for long."""
-    calls = {call for scenario in ("dedup", "s3", "postgres") for call in SCENARIOS[scenario].calls}
-    told = "".join(runs_of(scenario).stdout for scenario in RUNS)
-    struck = set(re.findall(rf"\d kill {when} (\S+)", told))
-    assert struck == calls
+@pytest.mark.parametrize("name", WAYS)
+def test_a_process_may_die_or_sleep_at_every_await(reports: Reports, name: str) -> None:
+    assert reports[name].failures == []
 
 
-def test_a_run_repeats_exactly() -> None:
+def test_there_are_enough_runs(reports: Reports) -> None:
+    chain = reports["chain"].runs
+    one_stage = sum(reports[name].runs for name in (*SCENARIOS, *WAYS)) - chain
+    assert one_stage >= 10_000
+    assert chain >= 1_000
+
+
+def test_every_kind_of_fault_struck(reports: Reports) -> None:
+    assert by_kind(total(reports.values()).struck).keys() == {*KINDS}
+
+
+def test_every_tight_place_was_reached(reports: Reports) -> None:
+    assert total(reports.values()).met.keys() >= TIGHT_PLACES
+
+
+def test_processes_were_killed_before_and_after_every_numbered_step(reports: Reports) -> None:
+    """Of both loops: 1 poll, 2 process or prepare, 3 produce or put, 4 commit, 5 told; and every other call."""
+    struck = total(reports.values()).struck
+    calls = {call for scenario in SCENARIOS.values() for call in scenario.calls}
+    assert {"poll", "produce", "commit", "table.put", "objects.create", *HANDLER_CALLS} <= calls
+    assert {f"kill {when} {call}" for call in calls for when in ("before", "after")} <= struck.keys()
+
+
+def test_processes_were_struck_at_every_await_of_the_runtime(reports: Reports) -> None:
+    """By the sweeps alone, which leave nothing to chance."""
+    struck = {place for name in WAYS for place in reports[name].places}
+    assert {f"{file}:{line}" for file, line in awaits()} - struck == set()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_leads_through_all_that_it_names(way: str) -> None:
+    result = go(WAYS[way])
+    assert result.error == ""
+    assert result.struck.total() == len(WAYS[way].faults)
+
+
+def test_a_run_repeats_exactly(simulation: Simulation) -> None:
     first, second = (simulation("--scenario", "dedup", "--seed", "8").stdout for _ in range(2))
     assert first == second
     assert "dedup.0" in first
+
+
+def test_a_failing_seed_says_how_to_play_it_again_and_can_be_made_smaller(simulation: Simulation) -> None:
+    told = simulation("--mutant", "no-seek", "--runs", "500").stdout
+    found = re.search(
+        r"no-seek: caught by seed \d+, without .*?: (BrokenError: .*)\n *again: scripts/simulate (.*)", told
+    )
+    assert found is not None, told
+    error, again = found[1], found[2].split()
+    assert error in simulation(*again).stdout
+    smaller = simulation(*again, "--shrink").stdout
+    assert "BrokenError" in smaller
+    assert len(re.findall(r"^#\d+ ", smaller, re.MULTILINE)) < len(
+        re.findall(r"^#\d+ ", simulation(*again).stdout, re.MULTILINE)
+    )

@@ -241,12 +241,12 @@ async def dedup(api: Api) -> AsyncIterator[Service]:
         (api.at.data / "run" / "dedup.0.json").unlink()
 
 
-async def until(api: Api, state: str, within_s: float = RED_WITHIN_S) -> Answer:
+async def until(api: Api, state: str, detail: str = "", within_s: float = RED_WITHIN_S) -> Answer:
     async with asyncio.timeout(within_s):
         while True:
             services = (await api.get("/api/health"))["services"]
             found: Answer = next(one for one in services if one["name"] == "dedup")
-            if found["state"] == state:
+            if found["state"] == state and detail in found["detail"]:
                 return found
             await asyncio.sleep(0.1)
 
@@ -287,7 +287,7 @@ async def test_a_service_that_stopped_in_good_order_turns_red_too(api: Api) -> N
 async def test_a_service_that_restores_is_processing(api: Api) -> None:
     async with dedup(api) as service:
         service.ready = False
-        assert "restoring" in (await until(api, "processing"))["detail"]
+        await until(api, "processing", "restoring")
 
 
 async def test_the_parts_are_ready_and_the_gateway_itself_is_looked_at(api: Api) -> None:

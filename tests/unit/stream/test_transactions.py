@@ -1,12 +1,14 @@
 """A transaction is never aborted once its commit has begun, whatever ends the process."""
 
+import threading
 from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from penstock.errors import TransientError
 from penstock.stream.kafka_config import ClientSettings
-from penstock.stream.port import Outcome
+from penstock.stream.port import Outcome, TopicPartition
 from penstock.stream.transactions import Transactions
 
 SETTINGS = ClientSettings("localhost:1", "g", (), "t")
@@ -55,3 +57,29 @@ def test_closing_aborts_what_is_open() -> None:
     client = Client(commits=True)
     transactions(client).close()
     assert client.calls == ["begin", "abort"]
+
+
+class Hanging(Client):
+    """Its coordinator is away, and it does not keep its time-out."""
+
+    def __init__(self) -> None:
+        super().__init__(commits=True)
+        self.back = threading.Event()
+
+    def send_offsets_to_transaction(self, *_args: object) -> None:
+        self.calls.append("offsets")
+        self.back.wait()
+
+
+def test_a_client_that_hangs_is_given_up_and_its_transaction_left_to_the_producer_that_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("penstock.stream.transactions._GIVEN_UP_AFTER_S", 0.01)
+    client = Hanging()
+    made = transactions(client)
+    assert made.commit({TopicPartition("in", 0): 1}, None) is Outcome.FENCED
+    with pytest.raises(TransientError, match="no live transactional producer"):
+        made.begin()
+    made.close()
+    client.back.set()
+    assert client.calls == ["begin", "offsets"], "neither committed nor aborted"

@@ -31,6 +31,7 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
 def test_a_coordinator_or_leader_that_moves_is_waited_for_though_the_client_does_not_call_it_retriable() -> None:
     assert KafkaError.NOT_COORDINATOR in verdicts.COORDINATOR.codes
     assert KafkaError.NOT_LEADER_FOR_PARTITION in verdicts.LEADER.codes
+    assert KafkaError._NOENT in verdicts.LEADER.codes, "what listing offsets says where no leader is known"
     assert set(of(verdicts.COORDINATOR) + of(verdicts.LEADER)) == {BrokerError}
 
 
