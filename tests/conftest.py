@@ -23,6 +23,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_SHARED = {"stack": {"stack", "kafka"}, "stack_of_three": {"stack_of_three", "three"}}
+"""A stack that tests share, and what tells a test that needs it: a fixture, or a row of the contract."""
+
+
+@pytest.hookimpl(trylast=True)  # after the shuffle
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `--dist loadgroup`: who shares a stack stays with one worker, a file with its own goes to whichever is free.
+    The shared ones come first, then those that may take longest, so that no worker waits for another in the end."""
+    for item in items:
+        if item.get_closest_marker("integration") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: (_group(item) not in _SHARED, -_may_take_s(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    told = {*item.keywords, *getattr(item, "fixturenames", ())}
+    return next((stack for stack, words in _SHARED.items() if not words.isdisjoint(told)), str(item.path))
+
+
+def _may_take_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RunningStack:
     """Where the parts answer. It is shared: use topics, groups, databases and prefixes of your own names."""
