@@ -168,6 +168,7 @@ class SinkLoop:
             raise TransientError("the dead letters wait for a new producer")
         if not await self._transact([self._dead_letters.wrap(one) for one in self._dead], {}):
             raise TransientError("the dead letters could not be written")
+        failpoints.hit(f"{self._settings.stage}.after-dead-letters")
         self._dead.clear()
 
     async def _let_go(self, partitions: Collection[TopicPartition]) -> None:

@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from penstock import failpoints
 from penstock.errors import BrokerError, Category, PermanentError, SystemFaultError
 from penstock.stream import kafka_config
 from penstock.stream.bounded import Bounded
@@ -103,6 +104,8 @@ class Transactions:
                     break
                 except BufferError:
                     producer.poll(0.01)
+        if failpoints.are_set():
+            producer.flush(_CALL_TIMEOUT_S)
         producer.poll(0)
 
     def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> Outcome:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Producer
@@ -24,9 +25,11 @@ class Outsider:
 
     def __init__(self, bootstrap_servers: str, schema_registry_url: str, source: str, file: Path) -> None:
         self.source = source
-        self.events = self.refused = self.repeated = 0
+        self.events = self.refused = self.repeated = self.bypassed = 0
         self._producer = Producer({**producer_config(bootstrap_servers, "outsider"), "log_level": 0})
-        self._values = self._encoded(asyncio.run(_codec(schema_registry_url)), file)
+        self._codec = asyncio.run(_codec(schema_registry_url))
+        self._last: dict[str, Any] = {}
+        self._values = self._encoded(file)
 
     def feed(self, count: int) -> None:
         """Returns once the broker has everything; the recording must not be at its end."""
@@ -41,12 +44,22 @@ class Outsider:
                 self.refused += 1
         assert self._producer.flush(120) == 0
 
-    def _encoded(self, codec: Codec, file: Path) -> Iterator[bytes]:
+    def bypass_ingest(self) -> None:
+        """Writes to events.raw what ingest would have refused: a readable event of a time that Postgres does not have.
+        Every hop before it passes it on."""
+        self.bypassed += 1
+        self._last |= {"id": f"bypass:{self.bypassed}", "source": "bypass", "occurred_at": 2**62, "ingested_at": 0}
+        headers: list[tuple[str, str | bytes | None]] = [("uid", uuid4().bytes), ("source", b"bypass")]
+        self._producer.produce("events.raw", self._codec.encode(self._last), uuid4().bytes, headers=headers)
+        assert self._producer.flush(30) == 0
+
+    def _encoded(self, file: Path) -> Iterator[bytes]:
         parser = PARSERS[self.source](file)
         for line in lines_of(file):
             found = parser.parse(line.rstrip(b"\r\n"))
             for fields in () if isinstance(found, Skipped) else found:
-                yield codec.encode(parse_event(fields, NOW_MS).to_record())
+                self._last = parse_event(fields, NOW_MS).to_record()
+                yield self._codec.encode(self._last)
 
 
 async def _codec(schema_registry_url: str) -> Codec:

@@ -40,6 +40,9 @@ class Pipeline:
         """Starts services, each to die at its failpoint if it has one, and waits until all are ready."""
         for name in names:
             self.launch(name, (failpoints or {}).get(name, ""))
+        self.await_ready(*names)
+
+    def await_ready(self, *names: str) -> None:
         for name in names:
             self._wait_ready(name)
 
@@ -63,9 +66,9 @@ class Pipeline:
         code = self.processes.pop(name).wait(timeout_s)
         assert code == -signal.SIGKILL, f"{name} ended with {code}, not by its failpoint:\n{self.tail(name)}"
 
-    def stop(self) -> None:
-        """Has all services drain; each must end well."""
-        running, self.processes = self.processes, {}
+    def stop(self, *names: str) -> None:
+        """Has these services drain, or all; each must end well."""
+        running = {name: self.processes.pop(name) for name in names or tuple(self.processes)}
         for process in running.values():
             process.send_signal(signal.SIGTERM)
         codes = {}

@@ -14,10 +14,12 @@ from penstock.schema.registry import Registry
 from penstock.stream import kafka_config
 from tests.conftest import RunningStack
 from tests.integration.dedup.world import PATIENCE_S, fingerprint, killed_at, read_committed, service
+from tests.unfinished import OPEN_AT, open_transactions
 
 pytestmark = pytest.mark.integration
 
 EVENTS, TWICE = 300, 100
+WRITTEN = ("events.unique", "events.duplicates", "dedup.seen")
 
 
 async def send(stack: RunningStack, source: str, first: int) -> None:
@@ -58,6 +60,9 @@ async def test_kill_9_anywhere_in_a_transaction_loses_and_doubles_nothing(stack:
     for number, point in enumerate(points):
         await send(stack, source, number * EVENTS)
         await killed_at(f"dedup.{point}", stack, slot=7)
+        left = await asyncio.to_thread(open_transactions, stack.bootstrap_servers, WRITTEN)
+        assert ("events.unique" in left) is (point in OPEN_AT) or point == "after-commit", f"{point}: {left}"
+        assert ("dedup.seen" in left) is (point == "before-commit") or point == "after-commit", f"{point}: {left}"
     total = len(points) * EVENTS
     async with service(stack, slot=7):
         await all_decided(stack, source, len(points) * TWICE)

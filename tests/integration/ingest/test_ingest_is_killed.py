@@ -20,6 +20,7 @@ from penstock.schema.codec import encoder
 from penstock.schema.registry import Registry
 from tests.conftest import RunningStack
 from tests.integration.ingest.world import WITHIN_S, IngestProcess, Topic, ingest, until, watching
+from tests.unfinished import OPEN_AT, open_transactions
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +63,8 @@ async def test_kill_9_anywhere_in_a_transaction_loses_and_doubles_nothing(
         await write_to_inbox(stack, source, number * EVENTS)
         async with ingest(stack, tmp_path, PENSTOCK_SLOT=SLOT, PENSTOCK_FAILPOINT=f"ingest.{point}") as at:
             assert await asyncio.wait_for(at.process.wait(), WITHIN_S) == -signal.SIGKILL, at.told()
+        left = await asyncio.to_thread(open_transactions, stack.bootstrap_servers, ["events.raw"])
+        assert bool(left) is (point in OPEN_AT) or point == "after-commit", point
     async with ingest(stack, tmp_path, PENSTOCK_SLOT=SLOT):
         total = len(POINTS) * EVENTS
         await asyncio.to_thread(raw.read_until, lambda: len({m.key() for m in raw.of(source)}) == total)
