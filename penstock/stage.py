@@ -19,8 +19,8 @@ from penstock.stream.settings import LoopSettings
 from penstock.stream.sink_loop import SinkLoop
 
 _LOOK_UP_S = 1.0
-_KAFKA_PATIENCE_S = 60.0
-"""How long a service that starts waits for Kafka to say what its topics are, before it ends."""
+_START_PATIENCE_S = 60.0
+"""How long a service that starts waits for Kafka to say what its topics are, and for the registry, before it ends."""
 
 
 async def registry_of(host: Host, settings: Settings) -> Registry:
@@ -30,7 +30,12 @@ async def registry_of(host: Host, settings: Settings) -> Registry:
     again.
     """
     attempting = host.dependency("registry").attempt
-    registry = Registry(settings.schema_registry_url, look_up_patience_s=_LOOK_UP_S, attempting=attempting)
+    registry = Registry(
+        settings.schema_registry_url,
+        patience_s=_START_PATIENCE_S,
+        look_up_patience_s=_LOOK_UP_S,
+        attempting=attempting,
+    )
     return await host.closing.enter_async_context(registry)
 
 
@@ -88,7 +93,7 @@ def _patiently(before_sleep: BeforeSleep) -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
         wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
-        stop=stop_after_delay(_KAFKA_PATIENCE_S),
+        stop=stop_after_delay(_START_PATIENCE_S),
         before_sleep=before_sleep,
         reraise=True,
     )
