@@ -1,7 +1,8 @@
 """The two sinks: the real buffers, flushes and commits, on stores in memory that several processes share."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any, ClassVar, cast
 
@@ -210,7 +211,6 @@ class S3Scenario(SinkScenario):
     def __init__(self, world: World, chance: Random) -> None:
         super().__init__(world, chance)
         self.objects: dict[str, bytes] = {}
-        in_memory()
 
     def sink(self, process: Process) -> Sink:
         store = cast("ObjectStore", self.world.built.objects(process, self.objects))
@@ -248,15 +248,23 @@ class UidBatch:
         self.num_rows = len(rows)
 
 
-def in_memory() -> None:
-    """From now on, in this process, the lake is written to memory: no threads, no sockets, and uids for Parquet."""
-    for module, name, instead in (
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Meanwhile the lake is written to memory: no threads, no sockets, and uids for Parquet."""
+    instead = (
         (penstock.lake.chain, "obstore", InsteadOfObstore),
         (services.sink.s3.writer, "obstore", InsteadOfObstore),
         (services.sink.s3.writer, "to_parquet", _join),
         (services.sink.s3.buffer, "to_batch", UidBatch),
-    ):
-        setattr(module, name, instead)
+    )
+    usual = [(module, name, getattr(module, name)) for module, name, _ in instead]
+    try:
+        for module, name, value in instead:
+            setattr(module, name, value)
+        yield
+    finally:
+        for module, name, value in usual:
+            setattr(module, name, value)
 
 
 def _join(batches: Iterable[UidBatch]) -> bytes:

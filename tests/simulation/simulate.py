@@ -14,7 +14,7 @@ from tests.simulation.faults import Fault, Plan, draw
 from tests.simulation.scenario_chain import ChainScenario
 from tests.simulation.scenario_copy import CopyScenario
 from tests.simulation.scenario_dedup import DedupScenario
-from tests.simulation.scenario_sinks import PostgresScenario, S3Scenario
+from tests.simulation.scenario_sinks import PostgresScenario, S3Scenario, in_memory
 from tests.simulation.scenario_stops import (
     ExpiredPostgresScenario,
     ExpiredS3Scenario,
@@ -123,7 +123,8 @@ def simulate(
             at_s = world.cluster.now_s
 
     try:
-        run_in_virtual_time(run())
+        with in_memory():
+            run_in_virtual_time(run())
         error = ""
     except Exception as failure:  # noqa: BLE001  whatever it is, it is what the run found
         error = f"{type(failure).__name__}: {failure}"
