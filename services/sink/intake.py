@@ -7,6 +7,11 @@ from penstock.stream.port import Record
 from services.sink.rows import Row, row_of
 
 
+def inputs(stage: str) -> tuple[str, ...]:
+    """What a sink reads: what is new, and what comes back to it."""
+    return ("events.scored", f"retry.{stage}")
+
+
 class Decoding(Protocol):
     """What of `penstock.schema.codec.Decoder` a sink needs."""
 
