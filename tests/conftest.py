@@ -27,19 +27,29 @@ _SHARED = {"stack": {"stack", "kafka"}, "stack_of_three": {"stack_of_three", "th
 """A stack that tests share, and what tells a test that needs it: a fixture, or a row of the contract."""
 
 
-@pytest.hookimpl(trylast=True)  # after the shuffle
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: who shares a stack stays with one worker, a file with its own goes to whichever is free.
-    The shared ones come first, then those that may take longest, so that no worker waits for another in the end."""
-    for item in items:
-        if item.get_closest_marker("integration") or item.get_closest_marker("browser"):
+class _Lanes:
+    """For `--dist loadgroup`: tests that share a stack go to one worker, a file with its own to either."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Before the workers look at the groups."""
+        for item in items:
             item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After the shuffle: shared stacks come first, then what may take longest, so that no worker waits in the end."""
     items.sort(key=lambda item: (_group(item) not in _SHARED, -_may_take_s(item)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Lanes())
 
 
 def _group(item: pytest.Item) -> str:
     told = {*item.keywords, *getattr(item, "fixturenames", ())}
-    return next((stack for stack, words in _SHARED.items() if not words.isdisjoint(told)), str(item.path))
+    return next((stack for stack, words in _SHARED.items() if not words.isdisjoint(told)), item.path.stem)
 
 
 def _may_take_s(item: pytest.Item) -> float:
