@@ -1,6 +1,7 @@
 """What tests of several folders share: the embedded stack, of one broker and of three, started once for all of them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from penstock.local.state import State, StateFile
 
@@ -23,33 +25,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-_SHARED = {"stack": {"stack", "kafka"}, "stack_of_three": {"stack_of_three", "three"}}
-"""A stack that tests share, and what tells a test that needs it: a fixture, or a row of the contract."""
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """For `-n 3`: tests that share a stack go to one worker, a file whose tests bring their own to either."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return lane(nodeid)
 
 
-class _Lanes:
-    """For `--dist loadgroup`: tests that share a stack go to one worker, a file with its own to either."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Before the workers look at the groups."""
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+def lane(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/contract/"):
+        return "three brokers" if "three" in nodeid.partition("[")[2] else "one broker"
+    shared = re.match(r"tests/integration/\w+/|tests/e2e/test_dashboard", file)
+    return "one broker" if shared else file
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Lanes:
+    return Lanes(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # after the shuffle
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """After the shuffle: shared stacks come first, then what may take longest, so that no worker waits in the end."""
-    items.sort(key=lambda item: (_group(item) not in _SHARED, -_may_take_s(item)))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(_Lanes())
-
-
-def _group(item: pytest.Item) -> str:
-    told = {*item.keywords, *getattr(item, "fixturenames", ())}
-    return next((stack for stack, words in _SHARED.items() if not words.isdisjoint(told)), item.path.stem)
+    """What shares a stack comes first, then what may take longest, so that no worker waits for the other in the end."""
+    items.sort(key=lambda item: (lane(item.nodeid).endswith(".py"), -_may_take_s(item)))
 
 
 def _may_take_s(item: pytest.Item) -> float:
