@@ -223,7 +223,11 @@ async def test_a_topic_made_again_is_revoked_and_assigned_anew(bench: Bench) -> 
     await take(broker, 2)
     await bench.recreate(topic)
     for _ in range(150):
-        event = await broker.poll(10, POLL_S)
+        try:
+            event = await broker.poll(10, POLL_S)
+        except SystemFaultError as error:
+            assert "offset" in str(error)  # noqa: PT017  it may be gone before the group has heard why
+            continue
         if isinstance(event, Revoked):
             assert event.partitions == {tp}
             event.ack()
