@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # typ
 
 from penstock.errors import SystemFaultError, TransientError
 from penstock.stream import kafka_config
+from penstock.stream.offsets import listed
 from penstock.stream.port import TopicPartition
 from penstock.stream.topic_id import topic_id_text
 
@@ -161,7 +162,7 @@ class KafkaReader:
             request_timeout=_ADMIN_TIMEOUT_S,
         )
         try:
-            return {TopicPartition(p.topic, p.partition): answer.result().offset for p, answer in answers.items()}
+            return listed(answers)
         except KafkaException as error:
             raise _explain(error.args[0], "listing offsets") from error
 

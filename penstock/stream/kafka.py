@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from penstock.errors import BrokerError, Category, SystemFaultError
 from penstock.stream import kafka_config
 from penstock.stream.group_reader import GroupReader
+from penstock.stream.offsets import listed
 from penstock.stream.port import Event, Membership, Outcome, Outgoing, Polled, Record, Revoked, TopicPartition
 from penstock.stream.topic_id import topic_id_text
 from penstock.stream.transactions import Transactions, explain
@@ -190,7 +191,7 @@ class KafkaBroker:
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=_ADMIN_TIMEOUT_S,
             )
-            return {TopicPartition(p.topic, p.partition): answer.result().offset for p, answer in asked.items()}
+            return listed(asked)
 
     def _topic_id(self, topic: str) -> str:
         with self._admin(f"describing topic {topic}") as admin:

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported, untyped
 
 from penstock.stream import kafka_config
-from penstock.stream.offsets import committed_now
+from penstock.stream.offsets import committed_now, listed
 from penstock.stream.port import TopicPartition
 from penstock.stream.transactions import explain
 
@@ -68,7 +68,7 @@ class LagReader:
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=_TIMEOUT_S,
             )
-            ends = {TopicPartition(p.topic, p.partition): answer.result().offset for p, answer in asked.items()}
+            ends = listed(asked)
         except KafkaException as error:
             self._admin = None  # it would go on asking a leader that is none any more
             raise explain(error, "reading the lag of the groups") from error

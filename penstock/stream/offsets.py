@@ -6,16 +6,31 @@ group's coordinator moves or is just loading (librdkafka 2.16, rd_kafka_handle_O
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from penstock.stream import kafka_config
+from penstock.stream import kafka_config, port
 
 _REQUEST_S = 10.0
 
 Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
+
+
+def listed(answers: Mapping[TopicPartition, "Future[Any]"]) -> dict[port.TopicPartition, int]:
+    """What the admin client's list_offsets was answered.
+
+    Raises:
+        KafkaException: also where an answer holds no offset: that of a partition whose leader changes just then
+            is -1001, and no error (librdkafka 2.16).
+    """
+    found = {port.TopicPartition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+    if unknown := [str(at) for at, offset in found.items() if offset < 0]:
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no offset was told of {', '.join(unknown)}"))
+    return found
 
 
 async def committed(bootstrap_servers: str, group: str, places: Sequence[Place]) -> dict[Place, int | None]:
