@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """For `-n 3`: tests that share a stack go to one worker, a file whose tests bring their own to either."""
+    """For `-n`: tests that share a stack go to one worker, a file whose tests bring their own to either."""
 
     def _split_scope(self, nodeid: str) -> str:
         return lane(nodeid)
@@ -34,6 +35,8 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
 def lane(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
+    if file.startswith("tests/simulation/"):
+        return "simulation"
     if file.startswith("tests/contract/"):
         return "three brokers" if "three" in nodeid.partition("[")[2] else "one broker"
     shared = re.match(r"tests/integration/\w+/|tests/e2e/test_dashboard", file)
@@ -49,6 +52,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Lanes:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a stack comes first, then what may take longest, so that no worker waits for the other in the end."""
     items.sort(key=lambda item: (lane(item.nodeid).endswith(".py"), -_may_take_s(item)))
+
+
+_TOLD = pytest.StashKey[list[str]]()
+
+
+def tell(config: pytest.Config, lines: list[str]) -> None:
+    """Has these lines printed at the end of the run, by whichever process prints it."""
+    config.stash[_TOLD] = lines
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["told"] = lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if lines := getattr(node, "workeroutput", {}).get("told"):
+        node.config.stash[_TOLD] = lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_TOLD, []):
+        terminalreporter.write_line(line)
 
 
 def _may_take_s(item: pytest.Item) -> float:

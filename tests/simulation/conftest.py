@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import tell
 from tests.simulation import report
 from tests.simulation.proof import NAMES
 from tests.simulation.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
-_RUN = pytest.StashKey[tuple[str, list[Report]]]()
 
 Simulation = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -45,7 +45,7 @@ def reports(
     done = simulation("--prove", *names, "--json", file)
     assert file.exists(), done.stdout + done.stderr
     found = report.read(file)
-    request.config.stash[_RUN] = done.stdout.splitlines()[-1], found
+    tell(request.config, [*report.table(report.by_kind(report.total(found).struck)), done.stdout.splitlines()[-1]])
     return {one.name: one for one in found}
 
 
@@ -55,13 +55,3 @@ def _wanted(items: list[pytest.Item]) -> set[str]:
         if isinstance(item, pytest.Function) and "reports" in item.fixturenames:
             wanted |= {str(item.callspec.params["name"])} if hasattr(item, "callspec") else {*NAMES}
     return wanted
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if _RUN not in config.stash:
-        return
-    whole, found = config.stash[_RUN]
-    terminalreporter.section("deterministic simulation")
-    for line in report.table(report.by_kind(report.total(found).struck)):
-        terminalreporter.write_line(line)
-    terminalreporter.write_line(whole)
