@@ -36,6 +36,7 @@ _TRANSIENT = {
     KafkaError._TIMED_OUT,  # noqa: SLF001  the client's public codes
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError._NOENT,  # noqa: SLF001  "No leaders found", when offsets are listed
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,  # for a moment after its creation
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -144,10 +145,10 @@ class Topics:
             if not places:
                 return {}
             futures = self._admin.list_offsets({TopicPartition(*place): spec for place in places})
-            return {
-                (at.topic, at.partition): (await self._settled(future, f"the offsets of {at.topic}")).offset
-                for at, future in futures.items()
-            }
+            for at, future in futures.items():
+                await self._settled(future, f"the offsets of {at.topic}")
+            with self._classifying("the offsets"):
+                return {(at.topic, at.partition): offset for at, offset in offsets.listed(futures).items()}
 
         begins = await self._patiently(lambda: ask(OffsetSpec.earliest()))  # type: ignore[no-untyped-call]  # the client's
         latest = await self._patiently(lambda: ask(OffsetSpec.latest()))  # type: ignore[no-untyped-call]  # the client's
