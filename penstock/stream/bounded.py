@@ -3,7 +3,8 @@
 import queue
 import threading
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TypeVar
+from concurrent.futures import Future
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,23 +24,22 @@ class Bounded:
             TimeoutError: it did neither within `limit_s`. It may still do something later, which nobody hears of.
         """
         jobs = self._jobs = self._jobs or self._start()
-        done: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
+        answer: Future[T] = Future()
 
         def job() -> None:
             try:
-                result = function(*args, **kwargs)
+                answer.set_result(function(*args, **kwargs))
             except Exception as error:  # noqa: BLE001  it belongs to the one who waits
-                done.put(_raising(error))
-            else:
-                done.put(lambda: result)
+                answer.set_exception(error)
 
         jobs.put(job)
         try:
-            outcome = done.get(timeout=limit_s)
-        except queue.Empty:
+            return answer.result(limit_s)
+        except TimeoutError:
+            if answer.done():
+                raise  # the function's own
             self.close()
             raise TimeoutError(f"no answer within {limit_s:g} s") from None
-        return outcome()
 
     def close(self) -> None:
         """Lets the thread end as soon as it returns; a daemon, it keeps no process from ending."""
@@ -56,10 +56,3 @@ class Bounded:
 def _serve(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
     while (job := jobs.get()) is not None:
         job()
-
-
-def _raising(error: Exception) -> Callable[[], NoReturn]:
-    def outcome() -> NoReturn:
-        raise error
-
-    return outcome

@@ -10,7 +10,7 @@ _RECENT_WEIGHT = 0.2
 
 
 class Pace:
-    def __init__(self, idle_poll_s: float = 0.25) -> None:
+    def __init__(self, idle_poll_s: float) -> None:
         self._idle_poll_s = idle_poll_s
         self._began_s: float | None = None
         self._last_s = float("-inf")

@@ -21,6 +21,7 @@ from penstock.stream.verdicts import DIFFERS, NO_OFFSET, RECREATED, REPLACED
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.1
+_TELL_EVERY_S = 5.0
 
 
 class Progress(NamedTuple):
@@ -28,9 +29,6 @@ class Progress(NamedTuple):
 
     restored: int
     remaining: int
-
-
-_TELL_EVERY_S = 5.0
 
 
 @dataclass(slots=True)

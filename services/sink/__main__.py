@@ -6,7 +6,7 @@ from penstock.service import run
 from services.sink.settings import PostgresSettings, S3Settings
 
 if __name__ == "__main__":
-    # Neither loads what only the other needs: half of the time that a start takes.
+    # Neither loads what only the other needs, the migrations' libraries above all: starts take long enough.
     match sys.argv[1:]:
         case ["postgres"]:
             from services.sink.postgres import app as postgres

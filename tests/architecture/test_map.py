@@ -58,6 +58,7 @@ def copy(tree: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     (folder / ".git" / "info" / "exclude").write_text(".venv\n")
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "scripts" / "venv").write_text("# It is there, and is not to be installed anew from here.\n")
     return folder
 
 

@@ -38,7 +38,7 @@ class Report:
         self.runs += 1
         self.struck.update(result.struck)
         self.met.update(result.met)
-        self.places.update(f"{file}:{line}" for file, line in struck([result]))
+        self.places.update(f"{file}:{line}" for file, line in struck(result))
         self.simulated_s += result.simulated_s
         if result.error:
             again = again or replay(result)

@@ -6,7 +6,7 @@ a way is interrupted wherever it waits, hence before and after every numbered st
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -110,13 +110,13 @@ def _calls(way: Way) -> list[tuple[str, bool]]:
     return [(call, after) for call in SCENARIOS[way.scenario].calls for after in (False, True)]
 
 
-def sweep(way: Way, strikes: str, built: Built | None = None) -> Iterator[Result]:
+def sweep(way: Way, strikes: str) -> Iterator[Result]:
     """One run for every await of the way, or for each call that a process may make."""
     if strikes == AT_CALLS:
-        yield from (go(way, strikes, at, built) for at in range(len(_calls(way))))
+        yield from (go(way, strikes, at) for at in range(len(_calls(way))))
         return
     for at in count():
-        result = go(way, strikes, at, built)
+        result = go(way, strikes, at)
         if not any(name.startswith(strikes) and name.endswith(" await") for name in result.struck):
             return
         yield result
@@ -148,7 +148,6 @@ def awaits() -> set[tuple[str, int]]:
     return found
 
 
-def struck(results: Sequence[Result]) -> set[tuple[str, int]]:
+def struck(result: Result) -> set[tuple[str, int]]:
     """The awaits at which something struck."""
-    places = set[tuple[str, int]]().union(*(result.places for result in results))
-    return {(str(Path(file).relative_to(ROOT)), line) for file, line in places if file.startswith(str(ROOT))}
+    return {(str(Path(file).relative_to(ROOT)), line) for file, line in result.places if file.startswith(str(ROOT))}

@@ -9,13 +9,14 @@ from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.handler import Dead, Flushed, Handler, Output, RefusedError, Sink, State
 from penstock.stream.loop import Loop
 from penstock.stream.meter import Meter
-from penstock.stream.port import Broker, Membership, Outcome, Record, TopicPartition
+from penstock.stream.port import Broker, Membership, Outcome, Outgoing, Record, TopicPartition
 from penstock.stream.settings import LoopSettings
 from penstock.stream.sink_loop import SinkLoop
 from penstock.testing import Cluster, MemoryBroker
+from penstock.testing.builders import outgoing
 from penstock.testing.drain import encode_letter
 
-IN, OUT, STAGE = "in", "out", "stage"
+IN, OUT, STAGE, LOG = "in", "out", "stage", "log"
 GROUP = f"penstock.{STAGE}"
 DEAD = f"dlq.{STAGE}"
 PATIENCE_S = 600.0
@@ -84,6 +85,31 @@ class Shelf:
             self._held.pop(tp, None)
 
     async def close(self) -> None: ...
+
+
+class Blank:
+    """A state that holds nothing, and says so after every transaction."""
+
+    changelog = LOG
+
+    def restore(self, partition: int, records: Sequence[Record]) -> None: ...
+
+    def restored(self, partition: int) -> tuple[str, int] | None:
+        return None
+
+    def begin(self, partition: int, topic_id: str) -> None: ...
+
+    def checkpoint(self, topic_id: str, positions: Mapping[int, int]) -> Sequence[Outgoing]:
+        return [outgoing(LOG, partition=partition) for partition in positions]
+
+    def committed(self) -> None: ...
+
+    def expired(self, ends: Mapping[int, int]) -> Mapping[int, int]:
+        return {}
+
+    def undo(self) -> None: ...
+
+    def drop(self, partitions: Collection[int]) -> None: ...
 
 
 class Ending(MemoryBroker):

@@ -1,26 +1,23 @@
 """A long restore: the member stays in its group, what it held before goes on, and how far it is can be seen."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from penstock.metrics import Metrics
-from penstock.stream.port import Assigned, Event, Lost, Outgoing, Record, Revoked, TopicPartition
+from penstock.stream.port import Assigned, Event, Lost, Record, Revoked, TopicPartition
 from penstock.stream.settings import LoopSettings
 from penstock.testing import MemoryBroker, run_in_virtual_time
 from penstock.testing.builders import outgoing
-from tests.unit.stream.loops import GROUP, IN, OUT, STAGE, PassOn, cluster, loop_of
+from tests.unit.stream.loops import GROUP, IN, LOG, OUT, STAGE, Blank, PassOn, cluster, loop_of
 
-LOG = "log"
 RECORDS = 40_000
 A_READ_S = 1.0
 MOST_BETWEEN_POLLS_S = 5.0
 """A tenth of what the restore takes: a member that did not poll meanwhile would be thrown out."""
 
 
-class Notes:
-    """A state that remembers how many records of its changelog it was given."""
-
-    changelog = LOG
+class Notes(Blank):
+    """Remembers how many records of its changelog it was given."""
 
     def __init__(self, topic_id: str) -> None:
         self._topic_id = topic_id
@@ -31,20 +28,6 @@ class Notes:
 
     def restored(self, partition: int) -> tuple[str, int] | None:
         return self._topic_id, 0
-
-    def begin(self, partition: int, topic_id: str) -> None: ...
-
-    def checkpoint(self, topic_id: str, positions: Mapping[int, int]) -> Sequence[Outgoing]:
-        return [outgoing(LOG, partition=partition) for partition in positions]
-
-    def committed(self) -> None: ...
-
-    def expired(self, ends: Mapping[int, int]) -> Mapping[int, int]:
-        return {}
-
-    def undo(self) -> None: ...
-
-    def drop(self, partitions: Collection[int]) -> None: ...
 
 
 class SlowReads(MemoryBroker):

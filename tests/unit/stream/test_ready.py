@@ -1,42 +1,16 @@
 """A loop is ready once it has partitions and what they need is restored, and no sooner: /readyz goes by it."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 from penstock.stream.loop import Loop
-from penstock.stream.port import Assigned, Event, Outgoing, Record
+from penstock.stream.port import Assigned, Event, Record
 from penstock.stream.sink_loop import SinkLoop
 from penstock.testing import Cluster, MemoryBroker, run_in_virtual_time
 from penstock.testing.builders import outgoing
-from tests.unit.stream.loops import GROUP, IN, PassOn, Shelf, cluster, loop_of, running, sink_loop_of
+from tests.unit.stream.loops import GROUP, IN, LOG, Blank, PassOn, Shelf, cluster, loop_of, running, sink_loop_of
 
 RESTORE_S = 5.0
-LOG = "log"
-
-
-class Blank:
-    """A state that holds nothing, and says so after every transaction."""
-
-    changelog = LOG
-
-    def restore(self, partition: int, records: Sequence[Record]) -> None: ...
-
-    def restored(self, partition: int) -> tuple[str, int] | None:
-        return None
-
-    def begin(self, partition: int, topic_id: str) -> None: ...
-
-    def checkpoint(self, topic_id: str, positions: Mapping[int, int]) -> Sequence[Outgoing]:
-        return [outgoing(LOG, partition=partition) for partition in positions]
-
-    def committed(self) -> None: ...
-
-    def expired(self, ends: Mapping[int, int]) -> Mapping[int, int]:
-        return {}
-
-    def undo(self) -> None: ...
-
-    def drop(self, partitions: Collection[int]) -> None: ...
 
 
 class Watched(MemoryBroker):
