@@ -59,7 +59,7 @@ class Scheduled:
         return Scheduled(self.ran_s + other.ran_s, self.waited_s + other.waited_s)
 
     def waited_since(self, before: "Scheduled") -> float:
-        """Share of the time between the two, 0 to 1."""
+        """Share of the time between the two, 0 to 1; of no use, and maybe below 0, if threads ended in between."""
         waited_s = self.waited_s - before.waited_s
         ready_s = waited_s + self.ran_s - before.ran_s
         return waited_s / ready_s if ready_s > 0 else 0.0

@@ -1,15 +1,17 @@
 """Memory of a stage whose output stands still, on real Kafka.
 
-    python -m loadtests.stalled_output [--records 400000] [--size 1000] [--stall 60] [--json FILE]
+    python -m loadtests.stalled_output [--records 1000000] [--size 1000] [--stall 60] [--json FILE]
 
-A copying stage in a process of its own reads a full topic. In the middle of it the output topic is told to want one
-replica more than there is, so that the broker refuses every write, while reading goes on as before; after a while it is
-told to be content again. The process's resident memory is looked at all the time; DESIGN asks that it is bounded. In
-the end the copy must be the original.
+A copying stage in a process of its own reads a full topic of three replicas, one of whose brokers is dead. In the
+middle of it the output topic is told to want all three in sync, so that every write is refused, while reading goes on
+as before; after a while it is told to be content with two. The process's resident memory is looked at all the time;
+DESIGN asks that it is bounded. In the end the copy must be the original.
 """
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -33,6 +35,7 @@ from loadtests.contender import Job
 from loadtests.copy_stage import Copy
 from loadtests.report import Target
 from penstock.clock import SystemClock
+from penstock.local.state import StateFile, kafka_parts
 from penstock.metrics import Metrics
 from penstock.stream.dead_letters import DeadLetters
 from penstock.stream.kafka import KafkaBroker
@@ -44,6 +47,7 @@ from penstock.stream.settings import LoopSettings
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 300.0
+_NODES = 3
 _STAGE = "--stage"
 
 
@@ -123,22 +127,23 @@ class Found:
     """The copy is the original, each record once."""
 
 
-def measure(servers: str, records: int, size_bytes: int, stall_s: float) -> Found:
-    name = f"stalled-{uuid4().hex[:8]}"
+def measure(data: Path, records: int, size_bytes: int, stall_s: float) -> Found:
+    servers, name = topics.servers_of(data), f"stalled-{uuid4().hex[:8]}"
     source, target = f"{name}.in", f"{name}.out"
-    topics.create(servers, source, target)
+    topics.create(servers, source, target, replicas=_NODES)
     topics.fill(servers, source, records, size_bytes)
+    _kill_a_broker(data)
     topics.start_at_0(Job(servers, source, target, records, name, exactly_once=True))
     stage = Stage(servers, name)
     try:
         before_mb = stage.peak_mb(lambda: stage.committed > records // 5)
-        _wants_replicas(servers, target, 2)
+        _wants_replicas(servers, target, _NODES)
         until_s = time.monotonic() + stall_s
         stalled_mb = stage.peak_mb(lambda: time.monotonic() > until_s)
         refused = stage.ended.total() - stage.ended[Outcome.COMMITTED.value]
         if stage.committed >= records:
             raise SystemExit("all was copied before the output was stalled: take more --records")
-        _wants_replicas(servers, target, 1)
+        _wants_replicas(servers, target, _NODES - 1)
         after_mb = stage.peak_mb(lambda: stage.committed >= records)
         stage.stop()
     finally:
@@ -148,8 +153,16 @@ def measure(servers: str, records: int, size_bytes: int, stall_s: float) -> Foun
     return Found(before_mb, stalled_mb, after_mb, refused, copied)
 
 
+def _kill_a_broker(data: Path) -> None:
+    state = StateFile(data).read()
+    assert state is not None
+    os.kill(state.running[kafka_parts(_NODES)[-1]].pid, signal.SIGKILL)
+
+
 def _wants_replicas(servers: str, topic: str, count: int) -> None:
-    """With more than there are, every write to the topic is refused; what is there can still be read."""
+    """With more than are in sync, every write to the topic is refused; what is there can still be read. A broker does
+    not ask for more than the topic has, hence the dead one.
+    """
     entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": servers})  # ends what is under way when nobody holds it any more
@@ -162,14 +175,13 @@ def main() -> None:
         asyncio.run(_run(*sys.argv[2:]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of a running stack; without it one is started for this run")
-    parser.add_argument("--records", type=int, default=400_000)
+    parser.add_argument("--records", type=int, default=1_000_000, help="(default 1000000)")
     parser.add_argument("--size", type=int, default=1000, help="of the values, in bytes (default 1000)")
     parser.add_argument("--stall", type=float, default=60.0, help="seconds (default 60)")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     chosen = parser.parse_args()
-    with topics.stack(chosen.data) as data:
-        found = measure(topics.servers_of(data), chosen.records, chosen.size, chosen.stall)
+    with topics.stack(None, _NODES) as data:
+        found = measure(data, chosen.records, chosen.size, chosen.stall)
     print(
         f"{chosen.size} B: most resident memory {found.before_mb:.0f} MB while it flowed, {found.stalled_mb:.0f} MB in"
         f" {chosen.stall:.0f} s of standing still ({found.refused} transactions refused), {found.after_mb:.0f} MB"

@@ -79,9 +79,9 @@ def fill(bootstrap_servers: str, topic: str, records: int, size_bytes: int) -> N
     assert producer.flush(_SILENCE_S) == 0
 
 
-def create(bootstrap_servers: str, *topics: str) -> None:
+def create(bootstrap_servers: str, *topics: str, replicas: int = 1) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
+    for made in admin.create_topics([NewTopic(topic, PARTITIONS, replicas) for topic in topics]).values():
         made.result(30)
 
 
@@ -100,12 +100,12 @@ def start_at_0(job: Job) -> None:
 
 
 @contextmanager
-def stack(data: Path | None) -> Iterator[Path]:
+def stack(data: Path | None, nodes: int = 1) -> Iterator[Path]:
     """The data folder of a running stack: the one at `data`, else one that is there for this run alone."""
     with tempfile.TemporaryDirectory() as folder:
         at = data or Path(folder) / "data"
         penstock = [sys.executable, "-m", "penstock.cli", "--data", str(at)]
-        subprocess.run([*penstock, "up"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*penstock, "up", "--nodes", str(nodes)], check=True, stdout=subprocess.DEVNULL)
         try:
             yield at
         finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]  # re-exported, untyped
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from penstock.errors import SystemFaultError, TransientError
 from penstock.stream import kafka_config
@@ -19,6 +20,13 @@ from penstock.stream.topic_id import topic_id_text
 
 _CLIENT = "penstock.ledger"
 _ADMIN_TIMEOUT_S = 10.0
+# A topic made just now has no leader yet, or one that does not know it; the client does not ask a second time.
+_patiently = retry(
+    retry=retry_if_exception_type(TransientError),
+    wait=wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
+    stop=stop_after_delay(_ADMIN_TIMEOUT_S),
+    reraise=True,
+)
 _STALL_S = 30.0
 _QUIET: kafka_config.Config = {"log_level": 0}  # what went wrong is told by our own errors
 # A fetch that waits for more on the topic before would hold up the first fetch of the next one.
@@ -153,6 +161,7 @@ class KafkaReader:
             found[resource.name] = kept_ms if kept_ms >= 0 else None
         return found
 
+    @_patiently
     def _list(self, partitions: Collection[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         if not partitions:
             return {}
@@ -164,6 +173,7 @@ class KafkaReader:
         try:
             return listed(answers)
         except KafkaException as error:
+            self._admin_client = None  # it would go on asking a leader that is none any more
             raise _explain(error.args[0], "listing offsets") from error
 
 

@@ -5,8 +5,9 @@ or, when they go, held until the loop has finished what it took (`Revoked.ack`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
@@ -92,6 +93,9 @@ class GroupReader:
             messages = self._take_first() + messages
         if self._sought:
             messages = self._without_sought(messages)
+        if self._generation != generation:
+            consumer.assignment()  # returns when the client is through with what the callbacks told it
+            self._wake_fetchers(self._assigned_now)
         self._hand_over(messages, generation, self.positions(self._assigned_now))
 
     def _without_sought(self, messages: Sequence[Message]) -> list[Message]:
@@ -120,6 +124,17 @@ class GroupReader:
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         self._live().resume([KafkaPartition(*tp) for tp in partitions])
+        self._wake_fetchers(partitions)
+
+    def _wake_fetchers(self, partitions: Collection[TopicPartition]) -> None:
+        """Has the client fetch at once what is paused no more, by it in a rebalance or by us.
+
+        A thread of it that had nothing to fetch sleeps for up to a second, and a resume does not wake it (librdkafka
+        2.16). Any request to that broker does: here one whose answer nobody waits for.
+        """
+        if partitions:
+            with suppress(KafkaException):
+                self._live().offsets_for_times([KafkaPartition(*tp, OFFSET_END) for tp in partitions], timeout=0)
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # re-exported, untyped
 
@@ -110,8 +111,9 @@ class KafkaBench:
         deadline_s = time.monotonic() + _TIMEOUT_S
         while True:
             (answer,) = self._admin.list_offsets({asked: OffsetSpec.latest()}).values()  # type: ignore[no-untyped-call]
-            if (await asyncio.to_thread(answer.result)).offset >= end:
-                return
+            with suppress(KafkaException):  # its leader has moved
+                if (await asyncio.to_thread(answer.result)).offset >= end:
+                    return
             assert time.monotonic() < deadline_s, f"{partition} did not grow to {end}"
             await asyncio.sleep(0.05)
 

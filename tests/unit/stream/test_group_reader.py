@@ -77,6 +77,16 @@ class Script:
     def incremental_unassign(self, partitions: list[KafkaPartition]) -> None:
         pass
 
+    def resume(self, partitions: list[KafkaPartition]) -> None:
+        self.calls.append("resume")
+
+    def assignment(self) -> None:
+        self.calls.append("assignment")
+
+    def offsets_for_times(self, partitions: list[KafkaPartition], timeout: float) -> None:
+        self.calls += [f"offsets_for_times {p.topic}[{p.partition}]" for p in partitions]
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
     def consumer_group_metadata(self) -> object:
         return object()
 
@@ -86,6 +96,10 @@ class Script:
 
 def messages(partition: int, first: int, count: int) -> list[Message]:
     return [Message(one) for one in batch(*[b"x"] * count, partition=partition, first=first)]
+
+
+WAKES = f"offsets_for_times {KEPT}"
+"""A request that wakes the client's thread, whatever comes of it."""
 
 
 class Bench:
@@ -173,3 +187,15 @@ async def test_what_waits_to_be_polled_is_dropped_by_a_seek(broker: KafkaBroker)
     assert polled.ends == {HELD: 4}
     assert await broker.positions([HELD, KEPT]) == {HELD: 4, KEPT: 2}
     broker._worker.stop()
+
+
+def test_what_a_member_keeps_is_fetched_again_as_soon_as_a_rebalance_is_over() -> None:
+    bench = Bench([], [], lambda bench: None)
+    bench.reader.fetch(100, 0.0)
+    assert bench.client.calls[:2] == ["assignment", WAKES]
+
+
+def test_what_is_resumed_is_fetched_at_once() -> None:
+    bench = Bench([], [], lambda bench: None)
+    bench.reader.resume([KEPT])
+    assert bench.client.calls == ["resume", WAKES]
