@@ -24,7 +24,7 @@ _RATE_PER_S = 500
 _LINES = 12
 _BEFORE = re.compile(r"importlib|Filled\._fill|^$")
 """Stacks from before the first record: imports, and the window that is filled."""
-_WAITS = re.compile(r"^(_worker|Worker\._serve|EpollSelector\.select|Thread\._?\w+|_\w+_thread) ")
+_WAITS = re.compile(r"^(_worker|_serve|Worker\._serve|EpollSelector\.select|Thread\._?\w+|_\w+_thread) ")
 """What a thread stands in while it has nothing to do."""
 _FRAME = re.compile(r"(?P<function>.*) \((?P<file>[^()]*):(?P<line>\d+)\)$")
 

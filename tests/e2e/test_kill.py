@@ -50,7 +50,6 @@ def test_it_balances_after_every_service_was_killed_at_each_of_its_failpoints(sy
         "weather",
         SAMPLES / "weather" / "weather.csv.gz",
     )
-    system.start(*POINTS)
     for number, points in enumerate(zip_longest(*POINTS.values())):
         _kill_each(system, outsider, {name: point for name, point in zip(POINTS, points, strict=True) if point})
         if number == 0:
@@ -74,7 +73,7 @@ def test_it_balances_after_every_service_was_killed_at_each_of_its_failpoints(sy
 
 def _kill_each(system: Pipeline, outsider: Outsider, points: Mapping[str, str]) -> None:
     """Has these services die at these points while events flow, and starts each again."""
-    system.stop(*points)
+    system.stop(*(points.keys() & system.processes.keys()))
     for name, point in points.items():
         system.launch(name, f"{name}.{point}")
     dying = set(points)
