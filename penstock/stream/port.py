@@ -115,8 +115,9 @@ class Outcome(Enum):
 
 
 FENCED = (
-    "the producer was fenced: its transaction took too long, or another process writes as the same stage and slot, such"
-    " as one of another machine or data folder; give each a PENSTOCK_SLOT of its own"
+    "the producer is no more: its transaction took too long, or the brokers that coordinate it were away for too long,"
+    " or another process writes as the same stage and slot, such as one of another machine or data folder; if that is"
+    " so, give each a PENSTOCK_SLOT of its own"
 )
 
 

@@ -99,11 +99,11 @@ class SinkLoop:
     async def _turn(self) -> None:
         self._meter.progress()
         try:
-            if not self._live:
-                await self._broker.renew()
-                self._live = True
             await self._resume()
             if self._wait_until_s is None:
+                if not self._live:
+                    await self._broker.renew()
+                    self._live = True
                 await self._start()
             await self._handle()
             if self._wait_until_s is None:

@@ -32,7 +32,7 @@ class MemoryBroker:
         group: str | None = None,
         transactional_id: str = "tx",
         transaction_timeout_s: float = 10.0,
-        max_poll_interval_s: float = 300.0,
+        max_poll_interval_s: float = 60.0,
         name: str = "member",
     ) -> None:
         self._cluster = cluster

@@ -16,7 +16,7 @@ import aiohttp
 
 from penstock.cli.supervisor import SERVICES
 
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 300.0
 _DRAIN_S = 60.0
 _RESTART_S = 0.5
 

@@ -1,15 +1,16 @@
 """What a loop does while something outside Kafka is away: paused, polling, and asking no more often than it should."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
 from penstock.breaker import BreakerSettings
 from penstock.dependency import Dependency
-from penstock.errors import TransientError
+from penstock.errors import BrokerError, TransientError
 from penstock.metrics import Metrics
 from penstock.stream.handler import Dead, Flushed, Output
-from penstock.stream.port import Event, Record, TopicPartition
+from penstock.stream.port import Event, Membership, Outcome, Record, TopicPartition
 from penstock.testing import Cluster, MemoryBroker, run_in_virtual_time
 from penstock.testing.builders import outgoing
 from tests.unit.stream.loops import (
@@ -185,5 +186,39 @@ def test_a_sink_waits_out_what_passes_by_itself_whoever_raised_it(error: Excepti
         shelf = Stumbles(error)
         await running(sink_loop_of(on, shelf, broker=broker_of(on)), until=lambda: len(shelf.stored) == 20)
         assert shelf.stored == [b"%d" % number for number in range(20)]
+
+    run_in_virtual_time(story())
+
+
+class Uncoordinated(Polls):
+    """The first commit ends with a fencing, and no coordinator is there for 75 s: each renewal fails after 10 s."""
+
+    away_until_s: float | None = None
+    renewals = 0
+
+    async def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> Outcome:
+        if self.away_until_s is None:
+            self.away_until_s = self._cluster.now_s + 75.0
+            return Outcome.FENCED
+        return await super().commit(offsets, membership)
+
+    async def renew(self) -> None:
+        self.renewals += 1
+        if self.away_until_s is not None and self._cluster.now_s < self.away_until_s:
+            await asyncio.sleep(10.0)
+            raise BrokerError("no coordinator")
+        await super().renew()
+
+
+@pytest.mark.parametrize("kind", ["stage", "sink"])
+def test_a_loop_without_a_producer_polls_between_its_attempts_and_stays_in_its_group(kind: str) -> None:
+    async def story() -> None:
+        on = cluster()
+        on.send([outgoing(IN, b"%d" % number) for number in range(20)])
+        broker = Uncoordinated(on, topics=(IN,), group=GROUP, transactional_id=f"{GROUP}.0", name="member-0")
+        loop = loop_of(on, PassOn(), broker=broker) if kind == "stage" else sink_loop_of(on, Shelf(), broker=broker)
+        await running(loop, until=lambda: on.is_drained(GROUP, IN))
+        assert broker.longest_s < 12.0, "one attempt, and not two without a poll in between"
+        assert broker.renewals <= 8, "with pauses that grow"
 
     run_in_virtual_time(story())
