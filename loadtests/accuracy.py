@@ -1,4 +1,8 @@
-"""How often the models are right, and their cost: `python -m loadtests.accuracy ../shared/data/labelled`."""
+"""How often the models are right, and their cost: `python -m loadtests.accuracy FOLDER`.
+
+FOLDER holds labelled sets that may not be published here: `langid_tatoeba` (sentences of Tatoeba with their language),
+`sentiment_tweeteval_val` (TweetEval's validation tweets) and `sentiment_tweets` (tweets with a human's verdict).
+"""
 
 import csv
 import gzip

@@ -17,7 +17,7 @@ from loadtests.comparison import Run, Spread, cpu_ratios, rate_ratios, spread
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One of DESIGN's; `at_least` or `below`, whichever is set."""
+    """One of docs/performance.md's; `at_least` or `below`, whichever is set."""
 
     what: str
     found: float

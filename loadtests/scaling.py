@@ -5,7 +5,7 @@
 Dedup, with its changelog, in processes of their own, on 8 partitions that are written to without a break. A reader of
 what comes out notes, per partition, the longest time without a record around each change; who held which partition
 when, the instances say. A partition is kept if one instance held it all the while, moved if not. In the end every
-record must have come out once. DESIGN's targets: kept partitions pause < 1 s, moved ones < 2 heartbeats + restore.
+record must have come out once. Targets: kept partitions pause < 1 s, moved ones < 2 heartbeats + restore.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 
 A copying stage in a process of its own reads a full topic of three replicas, one of whose brokers is dead. In the
 middle of it the output topic is told to want all three in sync, so that every write is refused, while reading goes on
-as before; after a while it is told to be content with two. The process's resident memory is looked at all the time;
-DESIGN asks that it is bounded. In the end the copy must be the original.
+as before; after a while it is told to be content with two. The process's resident memory is looked at all the time:
+it has to be bounded. In the end the copy must be the original.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What "the same event" means: a keyed hash of an event's canonical form (DESIGN section 2).
+"""What "the same event" means: a keyed hash of an event's canonical form (docs/decisions/0004).
 
 The canonical form, version 1. A field is its length in 8 bytes, big-endian, then its bytes in UTF-8; a field that is
 absent has the length 2**64 - 1 and no bytes, so that no two lists of fields can be written alike.

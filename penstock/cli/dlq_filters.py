@@ -24,7 +24,7 @@ _OPTIONS = (
         "categories",
         multiple=True,
         type=click.Choice([category.value for category in Category]),
-        help="Of this class of errors alone.",
+        help="Of this class of errors alone; what stages bury by themselves is of class data.",
     ),
     click.option("--source", "sources", multiple=True, help="Of this source alone."),
     click.option("--since", "since_ms", type=MOMENT, help="Dead since then: a time, or 2h for two hours ago."),

@@ -231,7 +231,8 @@ class Settlement:
                 raise TransientError(f"the broker rolled back the last {letters:,} letters; {again}")
             case Outcome.FENCED:
                 raise TakenOverError(
-                    f"the last {letters:,} letters were not settled: another `penstock dlq` command has begun; {again}"
+                    f"the last {letters:,} letters were not settled: another `penstock dlq` command has begun, or the"
+                    f" brokers were away for too long; {again}"
                 )
             case Outcome.UNKNOWN:
                 raise TransientError(f"whether the last {letters:,} letters were settled is unknown; {again}")

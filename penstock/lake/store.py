@@ -24,7 +24,7 @@ from penstock.errors import PenstockError, PermanentError, SystemFaultError, Tra
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
-_REQUEST_TIMEOUT = timedelta(seconds=30)
+_REQUEST_TIMEOUT = timedelta(seconds=20)
 
 
 def open_store(url: str, config: "S3Config | None" = None, *, make: bool = True) -> ObjectStore:

@@ -1,6 +1,6 @@
 """What is an original, a duplicate or late, in one partition.
 
-The rule (DESIGN.md, section 2), with ts the ingest time, W the window, and records taken in order of their offsets:
+The rule, with ts the ingest time, W the window, and records taken in order of their offsets:
 
 - The watermark is the highest ts so far, the record's own included. Late is ts < watermark - grace: it is not decided
   on, and changes nothing.

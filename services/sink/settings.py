@@ -29,7 +29,7 @@ class S3Settings(StageSettings, env_prefix="PENSTOCK_SINK_S3_"):
     )
     flush_age_s: float = Field(60.0, gt=0, description="how long a record waits at most")
     flush_idle_s: float = Field(5.0, gt=0, description="how long a record waits when none comes after it")
-    timeout_s: float = Field(45.0, gt=0, le=45, description="for a flush; past it the next one finds out how it ended")
+    timeout_s: float = Field(25.0, gt=0, le=25, description="for a flush; past it the next one finds out how it ended")
     uploads: int = Field(8, gt=0, le=64, description="files on their way at once")
 
     @property

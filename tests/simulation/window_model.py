@@ -1,4 +1,4 @@
-"""The rule of the window as DESIGN.md section 2 states it, by brute force: every original is remembered for ever."""
+"""The rule of the window (services/dedup/README.md) by brute force: every original is remembered for ever."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -112,6 +112,16 @@ def test_a_stage_is_told_when_to_stop_for_dead_letters(environment: pytest.Monke
     assert valve.setting == "PENSTOCK_DEAD_LETTER_SHARE"
 
 
+@pytest.mark.parametrize("settings", [PostgresSettings, S3Settings])
+def test_no_flush_may_take_as_long_as_what_livez_calls_a_hang(
+    environment: pytest.MonkeyPatch, settings: type[Settings]
+) -> None:
+    name = variable(settings, "timeout_s")
+    environment.setenv(name, str(settings.model_fields["hang_s"].default / 2))
+    with pytest.raises(SettingsError, match=name):
+        load(settings)
+
+
 SERVICES: list[type[Settings]] = [
     IngestSettings, DedupSettings, EnrichSettings, SentimentSettings, PostgresSettings, S3Settings, GatewaySettings
 ]  # fmt: skip

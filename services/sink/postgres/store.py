@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 LAYOUT = "v1"
 """Names the present layout of `events` in the table `offsets`: a new layout starts over, under a new name."""
 
-_SEARCH_S = 30.0
+_SEARCH_S = 25.0
 """For finding refused rows; half of what the watchdog grants a turn of the loop."""
 _REFUSALS = (
     pg.DataError,

@@ -28,7 +28,7 @@ STABLE = {
     "lake vacuum": [],
     "demo": ["--until-drained"],
 }
-"""DESIGN.md section 7: the commands and what they take. `replay` is asked below: another process answers for it."""
+"""The commands that scripts may rely on, and their options; `replay` is asked below, another process answers it."""
 
 
 @pytest.mark.parametrize("command", STABLE)

@@ -1,4 +1,4 @@
-"""The catalogue says what DESIGN promises of each topic, and a wrong file is named."""
+"""The catalogue says what is promised of each topic, and a wrong file is named."""
 
 import shutil
 from pathlib import Path
