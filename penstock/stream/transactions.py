@@ -61,7 +61,7 @@ class Transactions:
             known = cause(error)
             if known is not None and (known.fatal() or known.code() in _FAILED_BEFORE):
                 raise BrokerError(f"the producer cannot go on ({known.str()}): a new one is needed") from error
-            raise explain(error, "beginning a transaction") from error
+            raise explain(error, f"beginning a transaction as {self._settings.transactional_id}") from error
 
     def produce(self, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]) -> None:
         try:
@@ -70,7 +70,7 @@ class Transactions:
             known = cause(error)
             # The transaction has failed already, by a record before or a fence: `commit` says how, and what follows.
             if known is None or known.code() not in _FAILED_BEFORE:
-                raise explain(error, "writing a record") from error
+                raise explain(error, f"writing a record as {self._settings.transactional_id}") from error
 
     def _hand_over(
         self, producer: Producer, batch: Sequence[Outgoing], forward: Mapping[str, Sequence[Record]]
@@ -158,7 +158,7 @@ class Transactions:
         if ended is Outcome.ABORTED:
             ended = self.abort()
             if found.category is not Category.TRANSIENT:
-                raise explain(error, "committing a transaction")
+                raise explain(error, f"committing a transaction of {self._settings.transactional_id}")
         return ended
 
     def _live(self) -> Producer:

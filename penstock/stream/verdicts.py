@@ -107,15 +107,17 @@ FATAL = Verdict("fatal", Category.TRANSIENT, _ANEW, told_by="the client's flag, 
 TOO_LARGE = _stop(
     "too large",
     "MSG_SIZE_TOO_LARGE RECORD_LIST_TOO_LARGE INVALID_MSG_SIZE",
-    "a record passed the stage's own size check",
+    "a record passed the stage's own size check: the topic takes less than it should; run `penstock topics apply`",
     category=Category.PERMANENT,
 )
 REFUSED = _stop(
     "record refused",
     "INVALID_RECORD POLICY_VIOLATION TOPIC_EXCEPTION UNSUPPORTED_FOR_MESSAGE_FORMAT",
-    "the topic's configuration does not take what this stage writes",
+    "the topic's configuration does not take what this stage writes; run `penstock topics apply`: it says what differs",
 )
-TIMESTAMP = _stop("invalid timestamp", "INVALID_TIMESTAMP", "this machine's clock is ahead of the broker's")
+TIMESTAMP = _stop(
+    "invalid timestamp", "INVALID_TIMESTAMP", "this machine's clock is ahead of the broker's; have both set by NTP"
+)
 DELETED = _stop(
     "topic deleted", "UNKNOWN_TOPIC_OR_PART _UNKNOWN_TOPIC _UNKNOWN_PARTITION", "run `penstock topics apply`"
 )
@@ -149,9 +151,13 @@ DIFFERS = _stop(
     Category.PERMANENT,
 )
 OFFSET_GONE = _stop(
-    "offset gone", "_AUTO_OFFSET_RESET OFFSET_OUT_OF_RANGE", "the offset to read from is gone or was never set"
+    "offset gone",
+    "_AUTO_OFFSET_RESET OFFSET_OUT_OF_RANGE",
+    "the offset to read from is gone or was never set; start it again, it then says what is wrong with its offset",
 )
-NOT_POLLED = _stop("thrown out of the group", "_MAX_POLL_EXCEEDED", "the loop did not poll within max.poll.interval")
+NOT_POLLED = _stop(
+    "thrown out of the group", "_MAX_POLL_EXCEEDED", "the loop did not poll within max.poll.interval; start it again"
+)
 AUTHORIZATION = _stop(
     "authorization",
     "TOPIC_AUTHORIZATION_FAILED GROUP_AUTHORIZATION_FAILED TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
@@ -159,13 +165,21 @@ AUTHORIZATION = _stop(
     "the broker does not let us; give this user the rights that the text names",
 )
 OWN_DISK = _stop(
-    "out of disk here", "_FS _CRIT_SYS_RESOURCE", "this machine lacks disk, memory or file handles", "an OSError"
+    "out of disk here",
+    "_FS _CRIT_SYS_RESOURCE",
+    "this machine lacks disk, memory or file handles; free some, then start it again",
+    "an OSError",
 )
 TOO_OLD = _stop(
     "broker too old", "UNSUPPORTED_VERSION _UNSUPPORTED_FEATURE UNSUPPORTED_ASSIGNOR", "it is older than Kafka 4.0"
 )
-UNFORESEEN = _stop("unforeseen", "", "nobody foresaw this error, and stopping beats guessing", "any other error",
-                   Category.PERMANENT)  # fmt: skip
+UNFORESEEN = _stop(
+    "unforeseen",
+    "",
+    "nobody foresaw this error, and stopping beats guessing; start it again",
+    "any other error",
+    Category.PERMANENT,
+)
 
 ROWS = (
     AWAY, COORDINATOR, LEADER, REPLICAS, BUSY, BROKER_DISK, MEMBER, RETRIABLE,
