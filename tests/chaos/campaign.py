@@ -10,7 +10,7 @@ from pathlib import Path
 
 from penstock.local.state import kafka_parts
 from tests.chaos import plan
-from tests.chaos.feed import Posts, Replays, Strangers
+from tests.chaos.feed import Feed, Posts, Replays, Strangers
 from tests.chaos.fleet import Fleet
 from tests.chaos.follower import Follower
 from tests.chaos.judge import Finding
@@ -79,26 +79,24 @@ class Campaign:
             closing.push_async_callback(_cancelled, following)
             async with asyncio.timeout(30):
                 await follower.connected.wait()
-            replays = await self._under_load(fleet, environment, following)
+            feed = await self._under_load(fleet, environment, following)
             say("drained of faults; judging")
-            ledger = await self._stack.ledger(replays.manifests, self._settings.ledger_timeout_s)
-            findings = await verdict(environment, live, follower)
+            await self._stack.caught_up("ingest")  # the ledger begins behind it, at events.raw
+            ledger = await self._stack.ledger(feed.replays.manifests, self._settings.ledger_timeout_s)
+            findings = await verdict(environment, feed.doors, live, follower)
             codes = await fleet.stop()
             assert set(codes.values()) == {0}, f"not all services drained: {codes}"
             return self._report(time.monotonic() - started_s, fleet, ledger, findings, live)
 
-    async def _under_load(
-        self, fleet: Fleet, environment: Mapping[str, str], following: "asyncio.Task[None]"
-    ) -> Replays:
+    async def _under_load(self, fleet: Fleet, environment: Mapping[str, str], following: "asyncio.Task[None]") -> Feed:
+        """Until no fault is left to come, and all that was begun to be fed has been."""
         stop = asyncio.Event()
-        replays = Replays(self._folder, environment, self._settings.rate_per_s)
-        posts = Posts(lambda: fleet.endpoints("ingest").get("api"))
-        strangers = await asyncio.to_thread(Strangers, environment)
-        feeding = [
-            asyncio.create_task(replays.run(stop)),
-            asyncio.create_task(posts.run(stop, pause_s=2.0)),
-            asyncio.create_task(strangers.run(stop)),
-        ]
+        feed = Feed(
+            Replays(self._folder, environment, self._settings.rate_per_s),
+            Posts(lambda: fleet.endpoints("ingest").get("api")),
+            await asyncio.to_thread(Strangers, environment),
+        )
+        feeding = feed.run(stop)
         self._deadline_s = time.monotonic() + (self._settings.minutes or 0.0) * 60
         lanes = [asyncio.create_task(self._strike(fleet, lane)) for lane in self._lanes()]
         try:
@@ -109,7 +107,7 @@ class Campaign:
             for task in (*lanes, *feeding):
                 task.cancel()
             await asyncio.gather(*lanes, *feeding, return_exceptions=True)
-        return replays
+        return feed
 
     def _lanes(self) -> Iterable[Iterator[Fault]]:
         nodes = kafka_parts(self._settings.nodes)

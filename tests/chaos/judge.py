@@ -12,13 +12,18 @@ WINDOW_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One committed record as the reader got it; `uid` is empty where it has none."""
+    """One committed record as the reader got it; `uid` and `source` are empty where it has none.
+
+    `event_id` is read of raw and unique alone, and empty where the value is no event.
+    """
 
     partition: int
     offset: int
     key: bytes
     uid: bytes
     timestamp_ms: int
+    source: bytes = b""
+    event_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,19 @@ def compare_sets(place: str, expected: Iterable[Seen], found: Mapping[bytes, int
     return Finding(
         place, sum(found.values()), *_missing_and_more({record.uid for record in expected}, Counter(found)), 0
     )
+
+
+def compare_bounds(
+    place: str, least: Mapping[bytes, int], most: Mapping[bytes, int], found: Mapping[bytes, int]
+) -> Finding:
+    """As `compare_sets`, of what must be there at `least` so many times and at `most` so many, by name.
+
+    `most` has all names of `least`.
+    """
+    lost = sum(max(0, count - found.get(name, 0)) for name, count in least.items())
+    doubled = sum(max(0, count - most[name]) for name, count in found.items() if name in most)
+    strange = sum(count for name, count in found.items() if name not in most)
+    return Finding(place, sum(found.values()), lost, doubled, strange, 0)
 
 
 def _missing_and_more(wanted: Collection[bytes], times: "Counter[bytes]") -> tuple[int, int, int]:

@@ -8,6 +8,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 from tests.chaos.judge import Seen
 
 _TIMEOUT_S = 60.0
+_FRAMING_BYTES = 5
+_WITH_IDS = ("events.raw", "events.unique")
 _CONFIG = {
     "group.id": "chaos.reader",  # the client wants one; nothing is committed to it
     "isolation.level": "read_committed",
@@ -84,8 +86,34 @@ def _assign(consumer: Consumer, topic: str) -> set[int]:
 
 def _seen(message: Message) -> Seen:
     headers = dict(message.headers() or [])
-    uid = headers.get("uid")
-    key = message.key()
+    uid, source = headers.get("uid"), headers.get("source")
+    key, value = message.key(), message.value()
     assert isinstance(uid, bytes | None)
+    assert isinstance(source, bytes | None)
     assert isinstance(key, bytes | None)
-    return Seen(message.partition() or 0, message.offset() or 0, key or b"", uid or b"", message.timestamp()[1])
+    assert isinstance(value, bytes | None)
+    return Seen(
+        message.partition() or 0,
+        message.offset() or 0,
+        key or b"",
+        uid or b"",
+        message.timestamp()[1],
+        source or b"",
+        event_id(value or b"") if message.topic() in _WITH_IDS else b"",
+    )
+
+
+def event_id(value: bytes) -> bytes:
+    """The first field of a framed Avro event, a string: zig-zag length, 7 bits a byte, then so many bytes.
+
+    Empty where there is no framing.
+    """
+    if len(value) <= _FRAMING_BYTES or value[0] != 0:
+        return b""
+    length = shift = 0
+    for at, byte in enumerate(value[_FRAMING_BYTES:], _FRAMING_BYTES + 1):
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value[at : at + (length >> 1)]
+    return b""

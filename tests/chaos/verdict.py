@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import asyncpg
 
+from tests.chaos.doors import Doors, judge_doors
 from tests.chaos.follower import Follower
 from tests.chaos.judge import Finding, Seen, compare, compare_sets, originals, without
 from tests.chaos.reader import LiveReader, read_all
@@ -15,20 +16,23 @@ from tests.chaos.reader import LiveReader, read_all
 _WITHIN_S = 60.0
 
 
-async def verdict(environment: Mapping[str, str], live: LiveReader, follower: Follower) -> list[Finding]:
-    """A finding per hop. Each is judged by what its input really holds, so that a fault shows where it was made."""
+async def verdict(environment: Mapping[str, str], doors: Doors, live: LiveReader, follower: Follower) -> list[Finding]:
+    """A finding per hop, the doors first. Each is judged by what its input really holds, so that a fault shows where it
+    was made."""
     servers = environment["PENSTOCK_BOOTSTRAP_SERVERS"]
     raw, unique, duplicates, late, enriched, scored = [
         await asyncio.to_thread(read_all, servers, f"events.{topic}")
         for topic in ("raw", "unique", "duplicates", "late", "enriched", "scored")
     ]
-    dead = {
-        stage: {record.uid for record in await asyncio.to_thread(read_all, servers, f"dlq.{stage}")}
-        for stage in ("dedup", "enrich", "sentiment", "sink-postgres")
+    letters = {
+        f"dlq.{stage}": await asyncio.to_thread(read_all, servers, f"dlq.{stage}")
+        for stage in ("ingest", "dedup", "enrich", "sentiment", "sink-postgres")
     }
+    dead = {topic.removeprefix("dlq."): {record.uid for record in found} for topic, found in letters.items()}
     fresh, again = originals(without(raw, dead["dedup"]))
     await _caught_up(live, follower, scored)
     return [
+        *judge_doors(doors, {"raw": raw, "unique": unique, "duplicates": duplicates, **letters}),
         compare("raw -> unique", fresh, unique),
         compare("raw -> duplicates", again, duplicates),
         compare("raw -> late", [], late),
