@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +11,13 @@ from pathlib import Path
 from penstock.local.state import kafka_parts
 from tests.chaos import plan
 from tests.chaos.feed import Feed, Posts, Replays, Strangers
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import READY_WITHIN_S, Fleet
 from tests.chaos.follower import Follower
 from tests.chaos.judge import Finding
 from tests.chaos.plan import Fault
 from tests.chaos.reader import LiveReader
 from tests.chaos.report import Report, Struck
-from tests.chaos.stack import ChaosStack
+from tests.chaos.stack import CAUGHT_UP_WITHIN_S, ChaosStack
 from tests.chaos.verdict import verdict
 
 _SETTINGS = {
@@ -98,7 +98,10 @@ class Campaign:
         )
         feeding = feed.run(stop)
         self._deadline_s = time.monotonic() + (self._settings.minutes or 0.0) * 60
-        lanes = [asyncio.create_task(self._strike(fleet, lane)) for lane in self._lanes()]
+        lanes = [
+            asyncio.create_task(self._cut(faults) if name == plan.OBJECTS else self._strike(fleet, faults))
+            for name, faults in self._lanes().items()
+        ]
         try:
             await _all_or_first_failure([*lanes, *feeding, following], until=lanes)
             stop.set()
@@ -109,32 +112,53 @@ class Campaign:
             await asyncio.gather(*lanes, *feeding, return_exceptions=True)
         return feed
 
-    def _lanes(self) -> Iterable[Iterator[Fault]]:
+    def _lanes(self) -> dict[str, Iterator[Fault]]:
         nodes = kafka_parts(self._settings.nodes)
         if self._settings.lanes is not None:
-            return [iter(lane) for lane in self._settings.lanes.values()]
+            return {name: iter(lane) for name, lane in self._settings.lanes.items()}
         once = plan.once(self._settings.seed, nodes)
         if self._settings.minutes is None:
-            return [iter(lane) for lane in once.values()]
-        return [plan.endless(self._settings.seed, lane, nodes) for lane in once]
+            return {name: iter(lane) for name, lane in once.items()}
+        return {name: plan.endless(self._settings.seed, name, nodes) for name in once}
 
     async def _strike(self, fleet: Fleet, faults: Iterator[Fault]) -> None:
+        async for fault in self._due(faults):
+            target = self._stack.controller() if fault.target == plan.CONTROLLER else fault.target
+            began_s = time.monotonic()
+            away_s = await self._befall(fleet, fault, target)
+            self._overcome(fault, time.monotonic() - began_s - away_s)
+
+    async def _cut(self, faults: Iterator[Fault]) -> None:
+        """The object store's lane does not wait until the sink has caught up, which may be struck meanwhile itself: it
+        would strike too seldom."""
+        try:
+            async with asyncio.TaskGroup() as recovering:
+                async for fault in self._due(faults):
+                    await self._stack.cut_objects(fault.length_s)
+                    recovering.create_task(self._sink_caught_up(fault))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _sink_caught_up(self, fault: Fault) -> None:
+        began_s = time.monotonic()
+        # It may be killed in this moment, by a lane that gives it as long to come back and then to catch up.
+        await self._stack.caught_up("sink-s3", within_s=READY_WITHIN_S + CAUGHT_UP_WITHIN_S)
+        self._overcome(fault, time.monotonic() - began_s)
+
+    async def _due(self, faults: Iterator[Fault]) -> AsyncIterator[Fault]:
+        """Each when its time has come, until the run's is over."""
         for fault in faults:
             await asyncio.sleep(fault.wait_s)
             if self._settings.minutes is not None and time.monotonic() >= self._deadline_s:
                 return
-            target = self._stack.controller() if fault.target == plan.CONTROLLER else fault.target
-            began_s = time.monotonic()
-            away_s = await self._befall(fleet, fault, target)
-            took_s = time.monotonic() - began_s - away_s
-            self._struck.append(Struck(fault.kind, fault.target, took_s))
-            say(f"{fault.kind} of {fault.target}: back after {took_s:.1f} s")
+            yield fault
+
+    def _overcome(self, fault: Fault, took_s: float) -> None:
+        self._struck.append(Struck(fault.kind, fault.target, took_s))
+        say(f"{fault.kind} of {fault.target}: back after {took_s:.1f} s")
 
     async def _befall(self, fleet: Fleet, fault: Fault, target: str) -> float:
         """Lets it happen and waits until it is overcome; the seconds that were meant to pass."""
-        if target == plan.OBJECTS:
-            await self._stack.cut_objects(fault.length_s)
-            return fault.length_s
         if fault.kind == "kill -9 and restart":
             await self._stack.restart(target, fault.length_s)
             return fault.length_s

@@ -25,7 +25,7 @@ class Fault:
     """`kind` befalls `target`: a service, a part of the stack, or the object store.
 
     Attributes:
-        wait_s: how long after the one before it has been overcome.
+        wait_s: how long after the one before it has been overcome; of the object store, after it was over.
         length_s: how long it stays away, or frozen.
     """
 
@@ -76,4 +76,4 @@ def _stack_fault(chance: Random, part: str) -> Fault:
 
 
 def _objects_fault(chance: Random) -> Fault:
-    return Fault("restart", OBJECTS, chance.uniform(5.0, 15.0), chance.uniform(0.5, 4.0))
+    return Fault("connections cut", OBJECTS, chance.uniform(5.0, 15.0), chance.uniform(0.5, 4.0))

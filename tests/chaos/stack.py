@@ -23,7 +23,7 @@ from penstock.stream.port import TopicPartition as Place
 from tests.integration.sink.proxy import Proxy
 
 _IN_SYNC_WITHIN_S = 90.0
-_CAUGHT_UP_WITHIN_S = 120.0
+CAUGHT_UP_WITHIN_S = 120.0
 _LEADS = re.compile(r"\[QuorumController id=\d+\] Becoming the active controller at epoch (\d+)")
 BUCKET = "chaos"
 
@@ -83,11 +83,11 @@ class ChaosStack:
         if part in kafka_parts(self.nodes):
             await asyncio.to_thread(self._until_in_sync)
 
-    async def caught_up(self, service: str) -> None:
+    async def caught_up(self, service: str, within_s: float = CAUGHT_UP_WITHIN_S) -> None:
         """Waits until a stage's group stands where its inputs end now: it works again, and has made up for the time."""
         group, topics = f"penstock.{service}", inputs()[service]
         wanted: dict[Place, int] = {}
-        deadline_s = time.monotonic() + _CAUGHT_UP_WITHIN_S
+        deadline_s = time.monotonic() + within_s
         # The last offset may be a transaction's marker, which no position need be past; producers outside have none.
         markers = 0 if service == "ingest" else 1
         while True:
