@@ -23,13 +23,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="for data and logs; a temporary one if not given")
     options = parser.parse_args()
     settings = Settings(options.seed, options.nodes, options.minutes, options.rate)
-    words = [f"--minutes {options.minutes:g}"] if options.minutes else []
-    command = " ".join([COMMAND, *words, f"--seed {options.seed}"])
     with tempfile.TemporaryDirectory(prefix="penstock-chaos-") as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         report = asyncio.run(_until_told(Campaign(folder, settings)))
-    told = report.markdown(command)
+    told = report.markdown(_command(settings))
     sys.stdout.write(f"{told}\n")
     if options.report is not None:
         with options.report.open("a") as file:
@@ -37,6 +35,16 @@ def main() -> int:
     for ended in report.ended:
         say(f"{ended.name} ended by itself with code {ended.code}:\n{ended.log}")
     return 1 if report.problems else 0
+
+
+def _command(settings: Settings) -> str:
+    """What does the same once more; what is as usual is left out."""
+    usual = Settings(settings.seed)
+    words = [f"--minutes {settings.minutes:g}"] if settings.minutes else []
+    words += [f"--seed {settings.seed}"]
+    words += [f"--nodes {settings.nodes}"] if settings.nodes != usual.nodes else []
+    words += [f"--rate {settings.rate_per_s:g}"] if settings.rate_per_s != usual.rate_per_s else []
+    return " ".join([COMMAND, *words])
 
 
 async def _until_told(campaign: Campaign) -> Report:
