@@ -42,4 +42,6 @@ def test_builds_without_a_mechanism_are_caught_each_at_its_own_hop(tmp_path: Pat
     found = {finding.place: finding for finding in report.findings}
     assert found["raw -> unique"].strange > 0, "duplicates of what was forgotten"
     assert found["unique -> enriched"].strange + found["unique -> enriched"].doubled > 0, "what was rolled back"
-    assert not report.ledger["balanced"]
+    told = [(problem["equation"], problem["difference"]) for problem in report.ledger["problems"]]
+    assert any(name == "unique = unique by the manifest" and more > 0 for name, more in told), "what was forgotten"
+    assert any(name == "unique = enriched + dead.enrich" and more < 0 for name, more in told), "what was rolled back"
