@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.simulation.faults import Fault
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.report import COMMAND, Report
 from tests.simulation.simulate import SCENARIOS, Result, faults_of, only, shrink, simulate
-from tests.simulation.sweep import STRIKERS, WAYS, go
+from tests.simulation.sweep import STRIKERS, WAYS, go_with, struck_by
 from tests.simulation.work import SEEDS_AT_ONCE, Piece, all_of, seeds, sweeps
 
 _MOST_FAILURES = 10
@@ -29,14 +30,12 @@ def main() -> int:
         # Sets are iterated in the order of their hashes: a run repeats only under the same ones.
         again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         return subprocess.run(again, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode
-    if (options.seed is not None and not options.shrink) or options.at is not None:
+    is_one = options.seed is not None or options.at is not None
+    if is_one and not options.shrink:
         structlog.configure(processors=[structlog.processors.LogfmtRenderer(key_order=["event"])])  # no time of ours
-        return tell_one(options)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    if options.seed is not None:
-        built = MUTANTS[options.mutant].built if options.mutant else None
-        return tell(shrink(options.scenario, options.seed, kept(options), built), options.mutant)
-    return many(options)
+    else:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    return one(options) if is_one else many(options)
 
 
 def parse() -> argparse.Namespace:
@@ -46,8 +45,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="go on for that long, whatever --runs says")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed to begin with")
     parser.add_argument("--seed", type=int, help="only this run, told step by step")
-    parser.add_argument("--keep", metavar="N,N", help="with --seed: only these of its faults")
-    parser.add_argument("--shrink", action="store_true", help="with --seed: find the fewest faults that still fail")
+    parser.add_argument("--keep", metavar="N,N", help="with --seed or --at: only these of its faults")
+    parser.add_argument(
+        "--shrink", action="store_true", help="with --seed or --at: find the fewest faults that fail so"
+    )
     parser.add_argument("--way", choices=list(WAYS), help="strike one small run at every await, one after the other")
     parser.add_argument("--strike", choices=list(STRIKERS), default="kill", help="with --way and --at: by what")
     parser.add_argument("--at", type=int, metavar="N", help="with --way: only at this await, told step by step")
@@ -56,6 +57,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processors to use")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what came of it there too")
     options = parser.parse_args()
+    if options.at is not None and not options.way:
+        parser.error("--at goes with --way")
+    if (options.shrink or options.keep is not None) and options.seed is None and options.at is None:
+        parser.error("--shrink and --keep go with --seed, or with --way and --at")
     if options.seed is not None and options.scenario == "all":
         names = list(SCENARIOS)
         options.scenario = MUTANTS[options.mutant].scenario if options.mutant else names[options.seed % len(names)]
@@ -67,28 +72,31 @@ def say(line: object) -> None:
     sys.stdout.flush()
 
 
-def kept(options: argparse.Namespace) -> list[Fault]:
-    faults = faults_of(options.scenario, options.seed)
+def kept(options: argparse.Namespace, faults: list[Fault]) -> list[Fault]:
     if options.keep is None:
         return faults
     return only(faults, {int(number) for number in options.keep.split(",") if number})
 
 
-def tell_one(options: argparse.Namespace) -> int:
+def one(options: argparse.Namespace) -> int:
+    """A run told step by step; or shrunk, and only its end told."""
     built = MUTANTS[options.mutant].built if options.mutant else None
+    trace = None if options.shrink else say
     if options.way:
-        result = go(WAYS[options.way], options.strike, options.at, built, trace=say)
-        again = f"{COMMAND} --way {options.way} --strike {options.strike} --at {options.at}"
-        return tell(result, again=again)
-    result = simulate(options.scenario, options.seed, kept(options), built, trace=say)
-    return tell(result, options.mutant)
-
-
-def tell(result: Result, mutant: str = "", again: str = "") -> int:
+        way = WAYS[options.way]
+        planned = struck_by(way, options.strike, options.at)
+        run: Callable[[Sequence[Fault]], Result] = partial(go_with, way, built=built, trace=trace)
+        replay: Callable[..., str] = partial(report.replay_along, way, options.strike, options.at)
+    else:
+        planned = faults_of(options.scenario, options.seed)
+        run = partial(simulate, options.scenario, options.seed, built=built, trace=trace)
+        replay = report.replay
+    faults = kept(options, planned)
+    result = shrink(faults, run) if options.shrink else run(faults)
     for fault in result.faults:
         say(fault)
     say(result.error or "all promises kept")
-    say(f"again: {again or report.replay(result, mutant)}")
+    say(f"again: {replay(result, mutant=options.mutant)}")
     return 1 if result.error else 0
 
 

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from tests.simulation.faults import kind_of
+from tests.simulation.faults import Fault, kind_of
 from tests.simulation.simulate import Result, faults_of
-from tests.simulation.sweep import struck
+from tests.simulation.sweep import Way, struck, struck_by
 
 COMMAND = "scripts/simulate"
 
@@ -42,7 +42,8 @@ class Report:
         self.simulated_s += result.simulated_s
         if result.error:
             again = again or replay(result)
-            self.failures.append(f"{result.error}\n  again:   {again}\n  smaller: {again} --shrink")
+            smaller = f"\n  smaller: {again} --shrink" if len(result.faults) > 1 else ""
+            self.failures.append(f"{result.error}\n  again:   {again}{smaller}")
 
     def add(self, other: "Report") -> None:
         self.runs += other.runs
@@ -57,11 +58,22 @@ class Report:
 
 def replay(result: Result, mutant: str = "") -> str:
     """The command that repeats this run."""
-    broken = f"--mutant {mutant} " if mutant else ""
-    command = f"{COMMAND} {broken}--scenario {result.scenario} --seed {result.seed}"
-    if result.faults == faults_of(result.scenario, result.seed):
-        return command
-    return f"{command} --keep {','.join(str(fault.number) for fault in result.faults)!r}"
+    command = f"{_command(mutant)} --scenario {result.scenario} --seed {result.seed}"
+    return command + _kept(result.faults, faults_of(result.scenario, result.seed))
+
+
+def replay_along(way: Way, strikes: str, at: int, result: Result, mutant: str = "") -> str:
+    """The command that repeats this run along a way."""
+    command = f"{_command(mutant)} --way {way.name} --strike {strikes} --at {at}"
+    return command + _kept(result.faults, struck_by(way, strikes, at))
+
+
+def _command(mutant: str) -> str:
+    return f"{COMMAND} --mutant {mutant}" if mutant else COMMAND
+
+
+def _kept(faults: Sequence[Fault], of: Sequence[Fault]) -> str:
+    return "" if faults == of else f" --keep {','.join(str(fault.number) for fault in faults)!r}"
 
 
 def total(reports: Iterable[Report], name: str = "in all") -> Report:

@@ -1,6 +1,7 @@
 """One run from its seed, and the shortest plan of faults that still fails."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ Trace = Callable[[str], None]
 FAULTS_OVER_S = 5.0
 MOST_FAULTS = 12
 _LOOK_S = 0.5
+_DETAILS = re.compile(r"\(.*\)|; .*", re.DOTALL)
+_NUMBERED = re.compile(r"\S*\d\S*(?:\s+\S*\d\S*)*")
 
 
 class Scenario(Protocol):
@@ -74,6 +77,11 @@ class Result:
     places: set[tuple[str, int]]
     error: str
     simulated_s: float
+
+    @property
+    def problem(self) -> str:
+        """The kind of the error: its text without the records, partitions, offsets and processes it befell."""
+        return _NUMBERED.sub("#", _DETAILS.sub("", self.error))
 
 
 def faults_of(scenario: str, seed: int) -> list[Fault]:
@@ -152,15 +160,18 @@ def only(faults: Sequence[Fault], keep: Collection[int]) -> list[Fault]:
     return [fault for fault in faults if fault.number in keep]
 
 
-def shrink(scenario: str, seed: int, faults: Sequence[Fault] | None = None, built: Built | None = None) -> Result:
-    """The failing run with as few faults as still make it fail; faults are left out one by one until none can be."""
-    best = simulate(scenario, seed, faults, built)
+def shrink(faults: Sequence[Fault], run: Callable[[Sequence[Fault]], Result]) -> Result:
+    """The failing run with as few faults as still make it fail in the same way, by `problem`: another is another bug.
+
+    Faults are left out one by one until none can be.
+    """
+    best = run(faults)
     smaller = True
     while smaller and best.error:
         smaller = False
         for fault in best.faults:
-            found = simulate(scenario, seed, [other for other in best.faults if other is not fault], built)
-            if found.error:
+            found = run([other for other in best.faults if other is not fault])
+            if found.problem == best.problem:
                 best, smaller = found, True
                 break
     return best

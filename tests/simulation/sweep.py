@@ -6,8 +6,8 @@ a way is interrupted wherever it waits, hence before and after every numbered st
 """
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -22,7 +22,8 @@ _STRIKER = 1000
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`leads` through what its faults cause. Neither its work nor what that takes is drawn."""
+    """`leads` through what its faults cause, each with a number of its own. Neither its work nor what that takes is
+    drawn."""
 
     scenario: str
     leads: str
@@ -33,9 +34,14 @@ class Way:
         return f"{self.scenario}-{self.leads}"
 
 
-def _nth(count: int, kind: str, call: str, length_s: float = 1.0, *, after: bool = False, number: int = 0) -> Fault:
-    """A fault at the n-th call, counted over all processes; with an odd number a process hears of it at once."""
-    return Fault(number, 0.0, kind, call, after, length_s, count - 1)
+def _nth(count: int, kind: str, call: str, length_s: float = 1.0, *, after: bool = False, told: bool = False) -> Fault:
+    """A fault at the n-th call, counted over all processes; `told`: the process hears of it at once."""
+    return Fault(int(told), 0.0, kind, call, after, length_s, count - 1)
+
+
+def _way(scenario: str, leads: str, faults: Sequence[Fault] = ()) -> Way:
+    """Numbers the faults; a process hears at once of those with odd numbers."""
+    return Way(scenario, leads, tuple(replace(fault, number=2 * at + fault.number) for at, fault in enumerate(faults)))
 
 
 _BETWEEN_TOPICS = {
@@ -57,9 +63,9 @@ _BETWEEN_TOPICS = {
         _nth(3, "commit: request lost", "commit", 9.0),
     ),
     "to-other-partitions": (
-        _nth(2, "thrown out of the group", "produce", after=True, number=1),
+        _nth(2, "thrown out of the group", "produce", after=True, told=True),
         _nth(5, "markers late", "produce", 2.0),
-        _nth(5, "rebalance", "produce", after=True, number=3),
+        _nth(5, "rebalance", "produce", after=True, told=True),
         _nth(7, "scale down", "produce", 0.5, after=True),
     ),
 }
@@ -73,18 +79,18 @@ _INTO_A_STORE = {
         _nth(6, "commit: fenced, done", "commit"),
     ),
     "to-other-partitions": (
-        _nth(3, "rebalance", "prepare", after=True, number=1),
-        _nth(5, "thrown out of the group", "prepare", after=True, number=3),
+        _nth(3, "rebalance", "prepare", after=True, told=True),
+        _nth(5, "thrown out of the group", "prepare", after=True, told=True),
         _nth(6, "scale down", "prepare", 0.5, after=True),
     ),
 }
 _SEED = 3
 _ALL = [
-    *(Way(name, leads, faults) for name in ("copy", "dedup") for leads, faults in _BETWEEN_TOPICS.items()),
-    *(Way(name, leads, faults) for name in ("postgres", "s3") for leads, faults in _INTO_A_STORE.items()),
-    Way("postgres", "behind-somebody-else", (_nth(2, "freeze", "table.put", 2.8),)),
-    Way("s3", "behind-somebody-else", (_nth(2, "freeze", "objects.create", 2.8),)),
-    Way("expired", "nowhere"),
+    *(_way(name, leads, faults) for name in ("copy", "dedup") for leads, faults in _BETWEEN_TOPICS.items()),
+    *(_way(name, leads, faults) for name in ("postgres", "s3") for leads, faults in _INTO_A_STORE.items()),
+    _way("postgres", "behind-somebody-else", (_nth(2, "freeze", "table.put", 2.8),)),
+    _way("s3", "behind-somebody-else", (_nth(2, "freeze", "objects.create", 2.8),)),
+    _way("expired", "nowhere"),
 ]
 WAYS = {way.name: way for way in _ALL}
 AT_CALLS = "kill-at-calls"
@@ -95,8 +101,17 @@ a zombie that wakes. Two strike one await after the other, the third before and 
 
 def go(way: Way, strikes: str = "", at: int = 0, built: Built | None = None, trace: Trace | None = None) -> Result:
     """One run along a way, struck once: at the await with this number, counted over all processes, or at a call."""
-    faults = [*way.faults, *([_striker(way, strikes, at)] if strikes else [])]
+    return go_with(way, struck_by(way, strikes, at) if strikes else way.faults, built, trace)
+
+
+def go_with(way: Way, faults: Sequence[Fault], built: Built | None = None, trace: Trace | None = None) -> Result:
+    """The same with these faults, and no others."""
     return simulate(way.scenario, _SEED, faults, built, trace, SMALL)
+
+
+def struck_by(way: Way, strikes: str, at: int) -> list[Fault]:
+    """The way's faults, and the one that strikes it."""
+    return [*way.faults, _striker(way, strikes, at)]
 
 
 def _striker(way: Way, strikes: str, at: int) -> Fault:

@@ -1,14 +1,15 @@
 """The runtime keeps its promises under faults. A failing seed says how to play it again."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from tests.simulation.conftest import Simulation
-from tests.simulation.faults import HANDLER_CALLS, KINDS
+from tests.simulation.faults import HANDLER_CALLS, KINDS, Fault
 from tests.simulation.report import Report, by_kind, total
-from tests.simulation.simulate import SCENARIOS
+from tests.simulation.simulate import SCENARIOS, Result, shrink
 from tests.simulation.sweep import WAYS, awaits, go
 
 pytestmark = pytest.mark.timeout(1200)
@@ -99,3 +100,39 @@ def test_a_failing_seed_says_how_to_play_it_again_and_can_be_made_smaller(simula
     assert len(re.findall(r"^#\d+ ", smaller, re.MULTILINE)) < len(
         re.findall(r"^#\d+ ", simulation(*again).stdout, re.MULTILINE)
     )
+
+
+def test_a_failing_run_along_a_way_can_be_made_smaller_too(simulation: Simulation) -> None:
+    run = ("--mutant", "no-seek", "--way", "copy-through-aborts", "--strike", "kill", "--at", "8")
+    whole, smaller = simulation(*run).stdout, simulation(*run, "--shrink").stdout
+    assert "BrokenError: not done" in whole
+    assert "BrokenError: not done" in smaller
+    assert 0 < len(re.findall(r"^#\d+ ", smaller, re.MULTILINE)) < len(re.findall(r"^#\d+ ", whole, re.MULTILINE))
+    found = re.search(r"^again: scripts/simulate (.*--keep) '(.*)'$", smaller, re.MULTILINE)
+    assert found is not None, smaller
+    error = next(line for line in smaller.splitlines() if line.startswith("BrokenError"))
+    assert error in simulation(*found[1].split(), found[2]).stdout
+
+
+def _ended(faults: Sequence[Fault], error: str) -> Result:
+    return Result("copy", 0, [*faults], Counter(), Counter(), set(), error, 0.0)
+
+
+def test_a_run_is_made_smaller_only_while_it_fails_in_the_same_way() -> None:
+    faults = [Fault(number, 0.0, "kill", "poll") for number in range(4)]
+
+    def run(kept: Sequence[Fault]) -> Result:
+        numbers = {fault.number for fault in kept}
+        if numbers >= {1, 3}:
+            return _ended(kept, f"BrokenError: stored: lost {[*numbers]}, doubled or never sent []")
+        return _ended(kept, "BrokenError: stored: lost [], doubled or never sent [7]" if 1 in numbers else "")
+
+    assert shrink(faults, run).faults == [faults[1], faults[3]]
+
+
+def test_the_way_to_a_smaller_run_is_told_only_where_there_is_one() -> None:
+    faults = [Fault(number, 0.0, "kill", "poll") for number in range(2)]
+    report = Report("copy")
+    report.take(_ended(faults, "BrokenError"), "scripts/simulate --way copy-nowhere")
+    report.take(_ended(faults[:1], "BrokenError"), "scripts/simulate --way copy-nowhere")
+    assert ["--shrink" in failure for failure in report.failures] == [True, False]

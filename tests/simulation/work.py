@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from tests.simulation.mutants import MUTANTS, hunt
-from tests.simulation.report import COMMAND, Report
+from tests.simulation.report import Report, replay_along
 from tests.simulation.simulate import SCENARIOS, simulate
 from tests.simulation.sweep import STRIKERS, WAYS, sweep
 
@@ -51,8 +51,9 @@ def perform(piece: Piece) -> Report:
             if len(report.failures) == _MOST_FAILURES:
                 break
     elif piece.name in WAYS:
-        for at, result in enumerate(sweep(WAYS[piece.name], piece.strikes)):
-            report.take(result, f"{COMMAND} --way {piece.name} --strike {piece.strikes} --at {at}")
+        way = WAYS[piece.name]
+        for at, result in enumerate(sweep(way, piece.strikes)):
+            report.take(result, replay_along(way, piece.strikes, at, result))
     else:
         hunt(piece.name, MUTANTS[piece.name], piece.count, report)
     report.cpu_s = time.process_time() - started_s
