@@ -44,6 +44,8 @@ def _way(scenario: str, leads: str, faults: Sequence[Fault] = ()) -> Way:
     return Way(scenario, leads, tuple(replace(fault, number=2 * at + fault.number) for at, fault in enumerate(faults)))
 
 
+_NEVER_STARTED = (_nth(1, "fail", "start"), Fault(0, 0.02, "scale down", length_s=0.5))
+"""The first process is told to stop while it waits to try again."""
 _BETWEEN_TOPICS = {
     "nowhere": (),
     "through-aborts": (
@@ -55,6 +57,7 @@ _BETWEEN_TOPICS = {
         _nth(8, "produce: half, then an error", "produce"),
     ),
     "to-new-producers": (
+        *_NEVER_STARTED,
         _nth(2, "fail", "process"),
         _nth(4, "fail", "process"),
         _nth(6, "fail", "process"),
@@ -137,9 +140,9 @@ def sweep(way: Way, strikes: str) -> Iterator[Result]:
         yield result
 
 
-RUNTIME = ("penstock/stream/loop.py", "penstock/stream/restore.py", "penstock/stream/sink_loop.py",
-           "penstock/stream/widen.py", "penstock/lake/chain.py", "services/sink/postgres/sink.py",
-           "services/sink/s3/sink.py", "services/sink/s3/writer.py")  # fmt: skip
+RUNTIME = ("penstock/stream/beginning.py", "penstock/stream/loop.py", "penstock/stream/restore.py",
+           "penstock/stream/sink_loop.py", "penstock/stream/widen.py", "penstock/lake/chain.py",
+           "services/sink/postgres/sink.py", "services/sink/s3/sink.py", "services/sink/s3/writer.py")  # fmt: skip
 """The files whose every await has to be struck."""
 
 
