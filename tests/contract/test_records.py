@@ -233,4 +233,6 @@ async def test_a_topic_made_again_is_revoked_and_assigned_anew(bench: Bench) -> 
             event.ack()
             break
         assert isinstance(event, Polled) or is_quiet(event)
+    else:
+        pytest.fail("150 polls, and nothing was revoked")
     assert (await next_event(broker, Assigned)).partitions == {tp}
