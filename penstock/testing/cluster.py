@@ -160,7 +160,10 @@ class Cluster:
         return logs[self._keyless % len(logs)]
 
     def retain(self) -> None:
-        """Runs retention once over all topics."""
+        """Runs retention once over all topics; real Kafka does so every `log.retention.check.interval.ms`.
+
+        It goes by records, real Kafka by segments, of which it deletes one when its newest record is too old.
+        """
         for topic in self.topics.values():
             for log in topic.logs:
                 log.expire(self.clock.now_ms())
@@ -186,9 +189,13 @@ class Cluster:
 
         def expire(_due_s: float) -> None:
             if self.group(name).joins == joins:
-                self.offsets.pop(name, None)
+                self.forget_offsets(name)
 
         self.alarms.at(emptied_s + self.timings.offsets_retention_s, expire)
+
+    def forget_offsets(self, name: str) -> None:
+        """What their retention comes to, and an administrator who deletes a group without members."""
+        self.offsets.pop(name, None)
 
     # -- for tests: what an ordinary producer, consumer or administrator would do ----------------------------------
 

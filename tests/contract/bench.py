@@ -49,3 +49,7 @@ class Bench(Protocol):
     async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Sets the offset of an empty group, as an administrator does."""
         ...
+
+    async def forget_offsets(self, group: str) -> None:
+        """Deletes all offsets of an empty group, as an administrator does, and as their retention does in time."""
+        ...

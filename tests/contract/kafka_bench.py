@@ -122,6 +122,10 @@ class KafkaBench:
         (done,) = self._admin.alter_consumer_group_offsets([request]).values()
         await asyncio.to_thread(done.result, _TIMEOUT_S)
 
+    async def forget_offsets(self, group: str) -> None:
+        (done,) = self._admin.delete_consumer_groups([group]).values()
+        await asyncio.to_thread(done.result, _TIMEOUT_S)
+
     async def close(self) -> None:
         await asyncio.gather(*(broker.close() for broker in self._brokers))
 

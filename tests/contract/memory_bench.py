@@ -64,6 +64,9 @@ class MemoryBench:
     async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
         self.cluster.commit_offsets(group, {TopicPartition(topic, partition): offset})
 
+    async def forget_offsets(self, group: str) -> None:
+        self.cluster.forget_offsets(group)
+
     async def close(self) -> None:
         for broker in self._brokers:
             await broker.close()

@@ -197,6 +197,22 @@ async def test_a_timestamp_ahead_of_the_broker_fails_its_whole_transaction(bench
     await comes_to_read(writer, TopicPartition(topic, 0), b"next")
 
 
+@pytest.mark.verdict("invalid timestamp")
+async def test_a_timestamp_too_far_behind_the_broker_fails_its_whole_transaction(bench: Bench) -> None:
+    topic = await bench.topic(timestamp_before_max_ms=86_400_000)
+    writer = bench.broker(bench.name("w"))
+    await writer.start()
+    await writer.begin()
+    good = [Outgoing(topic, None, b"of an hour ago", [], bench.now_ms() - 3_600_000, 0)]
+    behind = [Outgoing(topic, None, b"of two days ago", [], bench.now_ms() - 2 * 86_400_000, 0)]
+    await writer.produce([*good, *behind], {})
+    with pytest.raises(SystemFaultError, match=r"(?i)timestamp"):
+        await writer.commit({}, None)
+    await writer.renew()  # the real producer has lost count of its sequence numbers
+    assert await transact(writer, good) is Outcome.COMMITTED
+    await comes_to_read(writer, TopicPartition(topic, 0), b"of an hour ago")
+
+
 async def test_what_comes_after_a_refused_record_waits_for_the_commit_to_say_so(bench: Bench) -> None:
     topic = await bench.topic(timestamp_after_max_ms=150_000)
     writer = bench.broker(bench.name("w"))
@@ -236,6 +252,17 @@ async def test_an_aborted_transaction_leaves_the_offsets(bench: Bench) -> None:
     await broker.produce(lines(bench, topic, b"x"), {})
     assert await broker.abort() is Outcome.ABORTED
     assert await committed(broker, tp) == 7
+
+
+@pytest.mark.verdict("no committed offset")
+async def test_an_offset_that_is_gone_is_none_again(bench: Bench) -> None:
+    topic = await bench.topic()
+    group = bench.name("g")
+    await bench.commit_offset(group, topic, 0, 3)
+    await bench.forget_offsets(group)
+    broker = bench.broker(group, topic)
+    await broker.start()
+    assert await committed(broker, TopicPartition(topic, 0)) is None
 
 
 @pytest.mark.verdict("no committed offset")

@@ -51,13 +51,16 @@ class DedupScenario:
     """Raw to unique, duplicates and late, with one to three processes."""
 
     calls: ClassVar[tuple[str, ...]] = (*BROKER_CALLS, "process", "told")
+    raw_kept_ms: ClassVar[int | None] = None
+    """How long the input is kept; None is for ever."""
 
     def __init__(self, world: World, chance: Random) -> None:
         self.world = world
         cluster = world.cluster
         size = world.size
         partitions = size.draw_partitions(chance)
-        for topic in (RAW, UNIQUE, DUPLICATES, LATE, SEEN):
+        cluster.create_topic(RAW, partitions, retention_ms=self.raw_kept_ms)
+        for topic in (UNIQUE, DUPLICATES, LATE, SEEN):
             cluster.create_topic(topic, partitions)
         cluster.create_topic(DEAD)
         self.topic_ids = {RAW: cluster.topic(RAW).topic_id}

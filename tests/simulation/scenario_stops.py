@@ -15,7 +15,8 @@ from tests.simulation.scenario_sinks import SCORED, PostgresScenario, S3Scenario
 from tests.simulation.workload import Source
 from tests.simulation.world import BrokenError, World
 
-_WEEK_S = 7 * 86_400.0
+_DAY_S = 86_400.0
+_WEEK_S = 7 * _DAY_S
 
 
 class StoppingScenario(DedupScenario):
@@ -73,17 +74,20 @@ class ExpiredScenario(StoppingScenario):
 
 
 class OvertakenScenario(StoppingScenario):
-    """Records are deleted that the stage has not read yet: it must not go on behind them as if nothing were amiss."""
+    """The stage is away for longer than its input is kept: it must not go on behind what it has not read as if nothing
+    were amiss."""
 
     why: ClassVar[str] = "records were deleted before they were read"
+    raw_kept_ms: ClassVar[int | None] = int((_DAY_S - 600) * 1000)
+    """Less than a day by more than a clock is ever ahead."""
 
     async def befall(self) -> None:
-        await self.world.all_away(60.0)
+        await self.world.all_away(_DAY_S + 90)
         more = Source(self.world.cluster, RAW, self.chance, count=30, keys=8, over_s=1.0, first=10_000)
         await more.run()
         await _decided(self.world)
-        for log in self.world.cluster.topic(RAW).logs:
-            log.delete_before(log.high_watermark)
+        await asyncio.sleep(_DAY_S)
+        self.world.cluster.retain()
 
 
 class UnstoppableScenario(SinkScenario):
