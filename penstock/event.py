@@ -64,32 +64,6 @@ class Event:
             "attributes": dict(self.attributes),
         }
 
-    @staticmethod
-    def from_record(record: Mapping[str, Any]) -> "Event":
-        """The event of a decoded Avro record; fields that a later schema added are left out."""
-        place = record["location"]
-        return Event(
-            **{name: record[name] for name in _PLAIN_FIELDS},
-            location=None if place is None else Location(place["latitude"], place["longitude"], place["name"]),
-        )
-
-
-_PLAIN_FIELDS = (
-    "id",
-    "source",
-    "kind",
-    "occurred_at",
-    "ingested_at",
-    "version",
-    "author",
-    "title",
-    "text",
-    "url",
-    "stated_language",
-    "measures",
-    "attributes",
-)
-
 
 def encoded_size_bytes(event: Event) -> int:
     """Exactly what the event takes as a Kafka value: Avro by schemas/avro/event.v1.avsc, and its framing.

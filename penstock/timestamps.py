@@ -1,4 +1,4 @@
-"""RFC 3339 to and from milliseconds since 1970-01-01 UTC."""
+"""RFC 3339 to milliseconds since 1970-01-01 UTC."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,9 +8,6 @@ _RFC3339 = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-
-MAX_MS = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z: the last one that RFC 3339 can write."""
 
 
 def rfc3339_ms(text: str) -> int:
@@ -34,16 +31,3 @@ def rfc3339_ms(text: str) -> int:
     moment = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=timezone(offset))
     ms = (moment - _EPOCH) // _MS
     return ms + 1000 if leap else ms + int((fraction or "0")[:3].ljust(3, "0"))
-
-
-def to_rfc3339(ms: int) -> str:
-    """In UTC with milliseconds, e.g. `2015-01-01T00:00:00.000Z`.
-
-    Raises:
-        ValueError: outside the years 1 to 9999.
-    """
-    try:
-        moment = _EPOCH + ms * _MS
-    except OverflowError:
-        raise ValueError(f"{ms} ms is outside the years 1 to 9999") from None
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -13,13 +13,3 @@ class Report(Protocol):
     def fetched(self, part: str, done_bytes: int, total_bytes: int, done_files: int, total_files: int) -> None:
         """How far the download for a part is; called often."""
         ...
-
-
-class Silent:
-    """For tests and for who does not care."""
-
-    def say(self, part: str, text: str) -> None:
-        pass
-
-    def fetched(self, part: str, done_bytes: int, total_bytes: int, done_files: int, total_files: int) -> None:
-        pass

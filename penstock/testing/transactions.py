@@ -104,18 +104,6 @@ class TransactionCoordinator:
                 f"{who.transactional_id} has no transaction to {'commit' if commit else 'abort'}",
             )
 
-    def is_ending(self, transactional_id: str) -> bool:
-        """True while markers of a decided transaction are still to be written."""
-        producer = self._producers.get(transactional_id)
-        return producer is not None and producer.phase is Phase.ENDING
-
-    def is_current(self, who: Credentials) -> bool:
-        return self._producers[who.transactional_id].epoch == who.epoch
-
-    def open_transactions(self) -> list[Transaction]:
-        """Those without a decision."""
-        return [p.transaction for p in self._producers.values() if p.phase is Phase.ONGOING and p.transaction]
-
     def _refuse_while_moving(self, now_s: float) -> None:
         if now_s < self.back_s:
             raise RefusedError(Code.NOT_COORDINATOR, "the coordinator is moving to another broker")

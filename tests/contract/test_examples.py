@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import DataError
-from penstock.event import KINDS, Event
+from penstock.event import KINDS
 from penstock.schema import files
 from penstock.schema.avro import parse_record
 from penstock.schema.catalogue import Topic, load_catalogue
 from penstock.schema.codec import Codec, Decoder
 from penstock.schema.json_form import from_json, to_json
+from tests.unit.event_of_record import event_of_record
 from tests.unit.schema.test_codec import Schemas
 
 TYPED = [topic for topic in load_catalogue().topics if topic.record]
@@ -72,7 +73,7 @@ def test_another_avro_library_reads_and_writes_an_example_alike(topic: Topic, pa
 @pytest.mark.parametrize(("topic", "path"), EVENTS)
 def test_an_example_of_an_event_is_an_event(topic: Topic, path: Path) -> None:
     record = read(path, schema_of(topic))
-    assert Event.from_record(record).to_record() == record
+    assert event_of_record(record).to_record() == record
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))

@@ -28,6 +28,7 @@ from penstock.event_input import (
     MAX_VERSION_CHARS,
     parse_event,
 )
+from tests.unit.event_of_record import event_of_record
 
 NOW_MS = 1_763_700_000_000
 SCHEMA = fastavro.schema.load_schema(str(Path(__file__).resolve().parents[2] / "schemas/avro/event.v1.avsc"))
@@ -335,7 +336,7 @@ def test_the_size_is_known_before_it_is_encoded(event: Event) -> None:
 
 @given(events)
 def test_an_event_comes_back_from_its_record(event: Event) -> None:
-    assert Event.from_record(event.to_record()) == event
+    assert event_of_record(event.to_record()) == event
 
 
 def test_the_records_fields_are_those_of_the_schema() -> None:

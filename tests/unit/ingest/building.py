@@ -11,6 +11,7 @@ from penstock.event import Event
 from penstock.fingerprint import Fingerprinter
 from penstock.stream.port import Outgoing
 from services.ingest.accept import Acceptor
+from tests.unit.event_of_record import event_of_record
 
 KEY = bytes(range(32))
 NOW_MS = 1_763_700_000_000
@@ -44,7 +45,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 def event_of(record: Outgoing) -> Event:
     assert record.value is not None
-    return Event.from_record(orjson.loads(record.value[len(FRAME) :]))
+    return event_of_record(orjson.loads(record.value[len(FRAME) :]))
 
 
 def acceptor() -> Acceptor:

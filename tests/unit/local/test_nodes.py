@@ -12,8 +12,8 @@ from penstock.local.errors import StackError
 from penstock.local.nodes import settle_nodes, with_ports, without_majority
 from penstock.local.ports import free_port
 from penstock.local.process import Running, start_mark
-from penstock.local.report import Silent
 from penstock.local.state import State, kafka_parts, new_state
+from tests.unit.local.silent import Silent
 
 NODES = kafka_parts(3)
 ALIVE = Running(os.getpid(), start_mark(os.getpid()) or "")

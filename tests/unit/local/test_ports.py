@@ -7,7 +7,7 @@ import pytest
 
 from penstock.local.errors import StackError
 from penstock.local.ports import choose, free_port, is_free
-from penstock.local.report import Silent
+from tests.unit.local.silent import Silent
 
 
 class Remembering(Silent):

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from penstock.local.java import java_mark
-from penstock.local.report import Silent
 from penstock.local.stack import OWNED, Stack
+from tests.unit.local.silent import Silent
 from tests.unit.local.test_ports import Remembering
 
 
