@@ -45,7 +45,8 @@ def reports(
     done = simulation("--prove", *names, "--json", file)
     assert file.exists(), done.stdout + done.stderr
     found = report.read(file)
-    tell(request.config, [*report.table(report.by_kind(report.total(found).struck)), done.stdout.splitlines()[-1]])
+    struck, runs = report.by_kind(report.total(found).struck), report.by_what(found)
+    tell(request.config, [*report.table(struck), *report.table(runs), done.stdout.splitlines()[-1]])
     return {one.name: one for one in found}
 
 

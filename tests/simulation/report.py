@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tests.simulation.faults import Fault, kind_of
-from tests.simulation.simulate import Result, faults_of
-from tests.simulation.sweep import Way, struck, struck_by
+from tests.simulation.simulate import SCENARIOS, Result, faults_of
+from tests.simulation.sweep import WAYS, Way, struck, struck_by
 
 COMMAND = "scripts/simulate"
 
@@ -95,6 +95,15 @@ def by_kind(counts: Counter[str]) -> Counter[str]:
     return kinds
 
 
+def by_what(reports: Iterable[Report]) -> Counter[str]:
+    """Counts of runs: of seeds, each drawn anew, along ways, which all have one seed, and to catch mutants."""
+    runs: Counter[str] = Counter()
+    for one in reports:
+        of = "seeds" if one.name in SCENARIOS else "ways, all of one seed" if one.name in WAYS else "mutants"
+        runs[f"runs of {of}"] += one.runs
+    return runs
+
+
 def told(reports: Iterable[Report], wall_s: float) -> list[str]:
     """In lines of text: the counts of faults, of tight places, and of runs."""
     reports = list(reports)
@@ -106,6 +115,7 @@ def told(reports: Iterable[Report], wall_s: float) -> list[str]:
         "tight places:",
         *table(whole.met),
         *(f"{one.runs:10,} runs of {one.name:{width}} {one.cpu_s:6.1f} s of CPU" for one in reports),
+        *table(by_what(reports)),
         f"{whole.runs:,} runs in {wall_s:.0f} s ({whole.cpu_s:.0f} s of CPU): {whole.simulated_s / 3600:,.1f} hours"
         f" simulated, {whole.struck.total():,} faults of {len(whole.struck)} kinds and places, {len(whole.failures)}"
         " runs failed",
