@@ -21,7 +21,8 @@ class LoopSettings:
     """How long the changelog may disagree with the committed offset before that is an error."""
     retry_pause_s: float = 0.05
     backoff_start_s: float = 0.2
-    backoff_max_s: float = 30.0
+    backoff_max_s: float = 10.0
+    """As a circuit breaker's: what has come back is noticed within so long, whatever kept the loop before."""
     housekeeping_s: float = 60.0
     valve: ValveSettings = field(default_factory=ValveSettings)
     idle_poll_s: float = 0.25
