@@ -105,7 +105,8 @@ def stack(data: Path | None, nodes: int = 1) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         at = data or Path(folder) / "data"
         penstock = [sys.executable, "-m", "penstock.cli", "--data", str(at)]
-        subprocess.run([*penstock, "up", "--nodes", str(nodes)], check=True, stdout=subprocess.DEVNULL)
+        fresh = ["--nodes", str(nodes)] if data is None else []  # one that is there keeps its own
+        subprocess.run([*penstock, "up", *fresh], check=True, stdout=subprocess.DEVNULL)
         try:
             yield at
         finally:

@@ -174,7 +174,10 @@ class KafkaReader:
             return listed(answers)
         except KafkaException as error:
             self._admin_client = None  # it would go on asking a leader that is none any more
-            raise _explain(error.args[0], "listing offsets") from error
+            # Whoever asks has seen the topics: one that is unknown here is not known to its leader yet.
+            raise TransientError(
+                f"listing offsets: {error.args[0].str()}; is Kafka running (`penstock status`)?"
+            ) from error
 
 
 def _explain(error: KafkaError, doing: str) -> TransientError | SystemFaultError:

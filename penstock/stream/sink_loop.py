@@ -104,6 +104,7 @@ class SinkLoop:
                 if not self._live:
                     await self._broker.renew()
                     self._live = True
+                    self._meter.progress()
                 await self._start()
             await self._handle()
             if self._wait_until_s is None:
@@ -189,6 +190,7 @@ class SinkLoop:
         ends = dict(await self._broker.positions(partitions))
         started_s = self._clock.monotonic_s()
         while True:
+            self._meter.progress()  # each call of the store has its own limit; only one that passes it is a hang
             try:
                 flushed = await self._sink.flush(ends)  # 3.
                 break

@@ -116,7 +116,9 @@ REFUSED = _stop(
     "the topic's configuration does not take what this stage writes; run `penstock topics apply`: it says what differs",
 )
 TIMESTAMP = _stop(
-    "invalid timestamp", "INVALID_TIMESTAMP", "this machine's clock and the broker's differ too much; have both set by NTP"
+    "invalid timestamp",
+    "INVALID_TIMESTAMP",
+    "this machine's clock and the broker's differ too much; have both set by NTP",
 )
 DELETED = _stop(
     "topic deleted", "UNKNOWN_TOPIC_OR_PART _UNKNOWN_TOPIC _UNKNOWN_PARTITION", "run `penstock topics apply`"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.judge import Finding, Seen, compare_bounds
+from tests.e2e.inbox import NO_EVENT
 from tests.e2e.offered import Offered
 
 
@@ -25,7 +26,7 @@ class Door:
 class Doors:
     """
     Attributes:
-        refused: what events.inbox was given that is no event, all by one name.
+        refused: what events.inbox was given that is no event, all by the name NO_EVENT.
         garbled: what nobody can read, written past ingest to events.raw, by uid.
     """
 
@@ -40,7 +41,7 @@ def judge_doors(doors: Doors, topics: Mapping[str, Sequence[Seen]]) -> list[Find
         topics: all of raw, unique, duplicates, dlq.ingest and dlq.enrich, by these names.
     """
     refused, garbled = doors.refused, doors.garbled
-    letters = Counter(dict.fromkeys(refused.most, len(topics["dlq.ingest"])))
+    letters = Counter({NO_EVENT: len(topics["dlq.ingest"])})
     unreadable = Counter(record.uid for record in topics["dlq.enrich"])
     return [
         *(finding for door in doors.events for finding in _of_door(door, topics)),

@@ -93,7 +93,7 @@ class Posts:
     """A producer outside that repeats a request until it is accepted, as the promise of POST /events allows.
 
     `offered` has its events by their ids. A request is repeated until it is accepted, so every event of it is in at
-    least once, and once more at most for every answer that never came.
+    least once, and once more at most for every 503 and every answer that never came.
     """
 
     SOURCE = "wikipedia"

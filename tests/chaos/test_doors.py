@@ -6,6 +6,7 @@ from dataclasses import replace
 from tests.chaos.doors import Door, Doors, judge_doors
 from tests.chaos.judge import Finding, Seen
 from tests.chaos.reader import event_id
+from tests.e2e.inbox import NO_EVENT
 from tests.e2e.offered import Offered
 
 IDS = (b"posts:1", b"posts:2", b"posts:3")
@@ -36,7 +37,7 @@ def judged(
     unreadable: Sequence[Seen] = (),
 ) -> dict[str, Finding]:
     """By place. One record that is no event and one garbled one, of the uid 0, were handed in and acknowledged too."""
-    doors = Doors((Door("POST /events", "posts", offered),), accepted(b"none"), accepted(b"uid 0"))
+    doors = Doors((Door("POST /events", "posts", offered),), accepted(NO_EVENT), accepted(b"uid 0"))
     topics = {
         "raw": raw,
         "unique": raw if unique is None else unique,
@@ -117,3 +118,9 @@ def test_an_events_id_is_read_without_our_codec() -> None:
     assert event_id(framing + b"\x0eposts:1\x0aposts") == b"posts:1"
     assert event_id(framing + b"\xac\x02" + b"x" * 150 + b"\x0aposts") == b"x" * 150
     assert event_id(b"garbled in the middle") == event_id(b"") == b""
+
+
+def test_a_letter_of_ingest_that_nobody_handed_in_is_from_nowhere() -> None:
+    doors = Doors((), Offered(), Offered())
+    found = judge_doors(doors, {"dlq.ingest": [seen(9, b"")], "dlq.enrich": []})
+    assert [finding.strange for finding in found] == [1, 0]

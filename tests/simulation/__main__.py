@@ -59,6 +59,8 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.at is not None and not options.way:
         parser.error("--at goes with --way")
+    if options.way and options.seed is not None:
+        parser.error("--seed does not go with --way: a way has a seed of its own; name a place on it with --at")
     if (options.shrink or options.keep is not None) and options.seed is None and options.at is None:
         parser.error("--shrink and --keep go with --seed, or with --way and --at")
     if options.seed is not None and options.scenario == "all":

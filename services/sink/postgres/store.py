@@ -27,7 +27,7 @@ LAYOUT = "v1"
 """Names the present layout of `events` in the table `offsets`: a new layout starts over, under a new name."""
 
 _SEARCH_S = 25.0
-"""For finding refused rows; half of what the watchdog grants a turn of the loop."""
+"""For finding the refused rows of one span; less than what /livez calls a hang, half of PENSTOCK_HANG_S."""
 _REFUSALS = (
     pg.DataError,
     pg.IntegrityConstraintViolationError,

@@ -8,7 +8,6 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from penstock.errors import SystemFaultError
 from penstock.ledger.kafka_reader import KafkaReader
 from penstock.stream.port import TopicPartition
 
@@ -43,12 +42,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, *answers: int | KafkaException) -> K
     return KafkaReader("localhost:9092")
 
 
-async def test_offsets_are_asked_for_until_there_is_a_leader_to_tell_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_leader = KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
-    assert await reader(monkeypatch, no_leader, OFFSET_INVALID, 7).ends([PARTITION]) == {PARTITION: 7}
-
-
-async def test_a_topic_that_does_not_exist_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-    with pytest.raises(SystemFaultError, match="penstock topics apply"):
-        await reader(monkeypatch, missing, 7).ends([PARTITION])
+@pytest.mark.parametrize("code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART])
+async def test_offsets_are_asked_for_until_a_leader_knows_them(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    not_yet = KafkaException(KafkaError(code))
+    assert await reader(monkeypatch, not_yet, OFFSET_INVALID, 7).ends([PARTITION]) == {PARTITION: 7}

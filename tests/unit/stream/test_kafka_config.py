@@ -25,8 +25,9 @@ def test_only_what_is_committed_is_read_from_where_we_say(reader: Config) -> Non
 
 
 def test_what_a_client_holds_is_bounded() -> None:
-    """A partition's queue, and all that waits to be written; both far below the client's defaults of up to 2 GiB."""
+    """What is fetched ahead of a partition, in records and bytes, and what waits to be written (1 GiB by default)."""
     for reader in READERS:
+        assert int(str(reader["queued.min.messages"])) <= 10_000
         assert int(str(reader["queued.max.messages.kbytes"])) * 1024 <= 64 * MIB
     for producer in PRODUCERS:
         assert int(str(producer["queue.buffering.max.kbytes"])) * 1024 <= 128 * MIB
