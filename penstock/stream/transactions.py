@@ -113,6 +113,9 @@ class Transactions:
         self._ending = True
         try:
             if offsets and not self._offsets_sent:
+                # An abort drops what is still on its way, and the client then finds its own sequence numbers wrong: a
+                # transaction later it needs a new epoch. The offsets are what is refused, when the group has moved on.
+                producer.flush(_CALL_TIMEOUT_S)
                 self._bounded.call(
                     _GIVEN_UP_AFTER_S,
                     producer.send_offsets_to_transaction,

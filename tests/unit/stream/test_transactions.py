@@ -33,6 +33,13 @@ class Client:
     def abort_transaction(self, _timeout_s: float) -> None:
         self.calls.append("abort")
 
+    def flush(self, _timeout_s: float) -> int:
+        self.calls.append("flush")
+        return 0
+
+    def send_offsets_to_transaction(self, *_args: object) -> None:
+        self.calls.append("offsets")
+
 
 def transactions(client: Client) -> Transactions:
     made = Transactions(SETTINGS)
@@ -66,8 +73,8 @@ class Hanging(Client):
         super().__init__(commits=True)
         self.back = threading.Event()
 
-    def send_offsets_to_transaction(self, *_args: object) -> None:
-        self.calls.append("offsets")
+    def send_offsets_to_transaction(self, *args: object) -> None:
+        super().send_offsets_to_transaction(*args)
         self.back.wait()
 
 
@@ -82,4 +89,10 @@ def test_a_client_that_hangs_is_given_up_and_its_transaction_left_to_the_produce
         made.begin()
     made.close()
     client.back.set()
-    assert client.calls == ["begin", "offsets"], "neither committed nor aborted"
+    assert client.calls == ["begin", "flush", "offsets"], "neither committed nor aborted"
+
+
+def test_nothing_is_on_its_way_any_more_when_the_group_may_refuse_the_offsets() -> None:
+    client = Client(commits=True)
+    assert transactions(client).commit({TopicPartition("in", 0): 1}, None) is Outcome.COMMITTED
+    assert client.calls == ["begin", "flush", "offsets", "commit"]
