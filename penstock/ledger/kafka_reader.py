@@ -175,9 +175,7 @@ class KafkaReader:
         except KafkaException as error:
             self._admin_client = None  # it would go on asking a leader that is none any more
             # Whoever asks has seen the topics: one that is unknown here is not known to its leader yet.
-            raise TransientError(
-                f"listing offsets: {error.args[0].str()}; is Kafka running (`penstock status`)?"
-            ) from error
+            raise _away(error.args[0], "listing offsets") from error
 
 
 def _explain(error: KafkaError, doing: str) -> TransientError | SystemFaultError:
@@ -185,4 +183,8 @@ def _explain(error: KafkaError, doing: str) -> TransientError | SystemFaultError
         return SystemFaultError(f"{doing}: it does not exist; create the topics with `penstock topics apply`")
     if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):  # noqa: SLF001  likewise
         return SystemFaultError(f"{doing}: its oldest records were deleted meanwhile; run the command again")
+    return _away(error, doing)
+
+
+def _away(error: KafkaError, doing: str) -> TransientError:
     return TransientError(f"{doing}: {error.str()}; is Kafka running (`penstock status`)?")

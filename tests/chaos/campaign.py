@@ -136,7 +136,7 @@ class Campaign:
                 async for fault in self._due(faults):
                     await self._stack.cut_objects(fault.length_s)
                     recovering.create_task(self._sink_caught_up(fault))
-        except ExceptionGroup as failed:
+        except ExceptionGroup as failed:  # what failed first is the reason, as in any other lane
             raise failed.exceptions[0] from None
 
     async def _sink_caught_up(self, fault: Fault) -> None:
